@@ -1,0 +1,17 @@
+//! `skerry`: builds signed, minimal, bootable images for edge boxes.
+//!
+//! The modules stand in the order of the data: plan (crate `skerry-plan`),
+//! [`packages`], [`tree`], [`commit`], [`image`], [`release`], [`deliver`];
+//! [`build`] runs them. [`host`] is the only place that starts programs, and
+//! [`progress`] the only way a step talks to the person in front of it.
+
+pub mod build;
+pub mod cli;
+pub mod commit;
+pub mod deliver;
+pub mod host;
+pub mod image;
+pub mod packages;
+pub mod progress;
+pub mod release;
+pub mod tree;

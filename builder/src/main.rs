@@ -1,0 +1,2 @@
+//! Entry point of the `skerry` command.
+fn main() {}
