@@ -1,1 +1,3 @@
-//! Under construction.
+//! The host: programs that are started, and the terminal that is drawn on.
+
+pub mod render;
