@@ -1,0 +1,72 @@
+//! What is wrong with a manifest, and where.
+
+use std::fmt;
+
+/// Where an object was written.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin {
+    /// File name as the caller gave it.
+    pub file: String,
+    /// Number of the YAML document in the file, from 1; empty documents do not
+    /// count.
+    pub document: usize,
+}
+
+/// One problem with one manifest. Problems are collected, not returned one by
+/// one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// File name as the caller gave it.
+    pub file: String,
+    /// Number of the YAML document in the file, from 1; 0: the whole file.
+    pub document: usize,
+    /// `Kind namespace/name` as far as known, else empty.
+    pub object: String,
+    /// Path of the field, such as `spec.template.spec.containers[0].image`;
+    /// empty: the whole document.
+    pub field: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file)?;
+        if self.document > 0 {
+            write!(f, ", document {}", self.document)?;
+        }
+        if !self.object.is_empty() {
+            write!(f, " ({})", self.object)?;
+        }
+        if !self.field.is_empty() {
+            write!(f, ": {}", self.field)?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+/// Collects the problems of one document.
+pub(crate) struct Collector<'a> {
+    origin: &'a Origin,
+    object: String,
+    /// What was found so far.
+    pub(crate) problems: Vec<Problem>,
+}
+
+impl<'a> Collector<'a> {
+    /// No problem so far.
+    pub(crate) fn new(origin: &'a Origin, object: String) -> Self {
+        Self { origin, object, problems: vec![] }
+    }
+
+    /// Note a problem with `field`.
+    pub(crate) fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
+        self.problems.push(Problem {
+            file: self.origin.file.clone(),
+            document: self.origin.document,
+            object: self.object.clone(),
+            field: field.into(),
+            message: message.into(),
+        });
+    }
+}
