@@ -1,0 +1,1 @@
+//! Growing the disk layout (to come).

@@ -1,0 +1,1 @@
+//! GPT codec (to come).
