@@ -5,6 +5,11 @@
 use serde::{Deserialize, Serialize};
 use skerry_formats::Sha256Digest;
 
+pub use crate::read::parse_lock as parse;
+
+/// Version of the lock's format.
+pub const VERSION: u32 = 1;
+
 /// The lock file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -75,4 +80,71 @@ pub struct LockedPackage {
     /// Boards it is for; empty for tools.
     #[serde(default)]
     pub boards: Vec<String>,
+}
+
+/// Render a lock: the same bytes for the same lock, one block per package,
+/// sorted, so that a diff reads like a list of changes.
+pub fn render(lock: &Lock) -> String {
+    let mut out = String::from("# Written by `skerry lock`; do not edit. Commit it beside the spec.\n");
+    let mut line = |text: String| {
+        out.push_str(&text);
+        out.push('\n');
+    };
+    line(format!("version = {}", lock.version));
+    line(format!("epoch = {}", lock.epoch));
+    if lock.suites.is_empty() {
+        line("suite = []".into());
+    }
+    if lock.packages.is_empty() {
+        line("package = []".into());
+    }
+    for suite in &lock.suites {
+        line("\n[[suite]]".into());
+        line(format!("name = {}", quote(&suite.name)));
+        line(format!("archive = {}", quote(suite.archive.as_str())));
+        line(format!("date = {}", suite.date));
+        line(format!("inrelease_sha256 = \"{}\"", suite.inrelease_sha256));
+    }
+    for (table, packages) in [("package", &lock.packages), ("tool", &lock.tools)] {
+        let mut sorted: Vec<_> = packages.iter().collect();
+        sorted.sort();
+        for package in sorted {
+            line(format!("\n[[{table}]]\n{}", package_block(package)));
+        }
+    }
+    out
+}
+
+fn package_block(p: &LockedPackage) -> String {
+    let mut lines = vec![
+        format!("name = {}", quote(&p.name)),
+        format!("version = {}", quote(&p.version)),
+        format!("arch = {}", quote(&p.arch)),
+        format!("source = {}", quote(&p.source)),
+        format!("size = {}", p.size),
+        format!("sha256 = \"{}\"", p.sha256),
+        format!("path = {}", quote(&p.path)),
+        format!("suite = {}", quote(&p.suite)),
+        format!("archive = {}", quote(p.archive.as_str())),
+    ];
+    if !p.boards.is_empty() {
+        let boards: Vec<String> = p.boards.iter().map(|b| quote(b)).collect();
+        lines.push(format!("boards = [{}]", boards.join(", ")));
+    }
+    lines.join("\n")
+}
+
+/// A TOML basic string.
+fn quote(text: &str) -> String {
+    toml::Value::String(text.into()).to_string()
+}
+
+impl Archive {
+    /// As it stands in the lock.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Archive::Main => "main",
+            Archive::Security => "security",
+        }
+    }
 }

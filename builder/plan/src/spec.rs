@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::read::{Found, check_files, parse_spec as parse};
+
 /// The image spec, `*.toml`. Paths are relative to the spec's folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
