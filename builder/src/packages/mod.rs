@@ -1,1 +1,5 @@
-//! Under construction.
+//! Packages: from the lock to verified, unpacked `.deb`s in the cache.
+
+pub mod cache;
+pub mod fetch;
+pub mod unpack;

@@ -1,4 +1,11 @@
 //! Tree: from unpacked packages, node binaries and app images to finished file
 //! trees.
 
+pub mod config;
+pub mod elf;
+pub mod error;
 pub mod model;
+pub mod modules;
+pub mod os;
+pub mod select;
+pub mod users;
