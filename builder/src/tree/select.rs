@@ -241,7 +241,10 @@ impl<'a> Selector<'a> {
         });
         let names: Vec<&String> = info.needed.iter().chain(wanted).collect();
         for name in names {
-            match self.find(name, info) {
+            // A private library beside the one that needs it is loaded by the
+            // program's own search path before.
+            let beside = || link_target(path, name).filter(|p| self.index.contains(p));
+            match self.find(name, info).or_else(beside) {
                 Some(found) => self.take(&found),
                 None => self.problems.push(format!("{path} needs {name}, which no package of the lock has")),
             }

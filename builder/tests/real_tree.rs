@@ -1,0 +1,135 @@
+//! Assembles the OS tree from real Debian packages and lints it.
+//!
+//! Needs `SKERRY_TEST_DEBS`: a JSON array of `[locked package, path of .deb]`.
+#![allow(clippy::unwrap_used)]
+
+use std::{collections::BTreeMap, path::PathBuf, process::Command};
+
+use skerry::{
+    packages::{cache::Cache, fetch::FetchedDeb, unpack::{UnpackedDeb, unpack}},
+    progress::Progress,
+    tree::{
+        config::{Manifest, node_config},
+        model::{Kind, Tree},
+        os::{OsInputs, OsTree, RuntimePrograms, Tools, assemble, sizes_by_origin},
+    },
+};
+use skerry_plan::{board::BoardSpec, lock::LockedPackage, spec::ImageSpec};
+
+const BOARD: &str = r#"
+name = "x86_64-efi"
+description = "test"
+arch = "x86_64"
+[kernel]
+package = "linux-image-amd64"
+args = ["console=ttyS0"]
+[modules]
+initrd = ["arch/x86/crypto/sha256-ssse3", "crypto/crc32c_generic", "drivers/block/virtio_blk", "drivers/nvme/host/nvme", "drivers/ata/ahci",
+  "drivers/scsi/sd_mod", "fs/ext4/ext4", "fs/erofs/erofs", "fs/overlayfs/overlay"]
+system = ["drivers/net/virtio_net", "drivers/char/hw_random/virtio-rng", "fs/fat/vfat", "fs/nls/nls_ascii", "fs/nls/nls_cp437", "fs/efivarfs/efivarfs",
+  "net/bridge/bridge", "net/bridge/br_netfilter", "drivers/net/veth", "net/netfilter/nf_tables", "net/netfilter/nft_{ct,masq,nat,chain_nat,limit,log,fib_inet,reject_inet,redir,hash,numgen}",
+  "drivers/net/ethernet/intel/{e1000e/e1000e,igb/igb,igc/igc}", "drivers/net/ethernet/realtek/r8169", "drivers/watchdog/{i6300esb,iTCO_wdt,softdog}",
+  "drivers/usb/host/xhci-pci", "drivers/usb/storage/{usb-storage,uas}"]
+[partitions]
+esp_mib = 128
+system_image_mib = 256
+system_mib = 1024
+[watchdog]
+module = "i6300esb"
+timeout_secs = 30
+"#;
+
+const SPEC: &str = r#"
+product = "demo"
+version = "1.0.0"
+sequence = 1
+boards = ["x86_64-efi"]
+"#;
+
+struct HostTools {
+    packages: Vec<UnpackedDeb>,
+}
+
+impl Tools for HostTools {
+    /// `depmod` out of the packages themselves, through their own loader.
+    fn command(&self, name: &str) -> Result<Command, String> {
+        let find = |path: &str| {
+            let hit = self.packages.iter().map(|p| p.root.join(path)).find(|p| p.is_file());
+            hit.ok_or_else(|| format!("{path} is in no package"))
+        };
+        let triplet = "usr/lib/x86_64-linux-gnu";
+        let libraries = std::env::join_paths(self.packages.iter().map(|p| p.root.join(triplet))).unwrap();
+        let mut command = Command::new(find(&format!("{triplet}/ld-linux-x86-64.so.2"))?);
+        command.arg("--library-path").arg(libraries).arg("--argv0").arg(name).arg(find("usr/bin/kmod")?);
+        Ok(command)
+    }
+}
+
+fn packages() -> Vec<UnpackedDeb> {
+    let list = std::env::var("SKERRY_TEST_DEBS").expect("SKERRY_TEST_DEBS names a JSON list of packages");
+    let list: Vec<(LockedPackage, PathBuf)> = serde_json::from_slice(&std::fs::read(list).unwrap()).unwrap();
+    let cache = Cache::new(std::env::temp_dir().join("skerry-test-cache"));
+    list.into_iter().map(|(package, path)| unpack(&FetchedDeb { package, path }, &cache).unwrap()).collect()
+}
+
+fn build() -> OsTree {
+    let packages = packages();
+    let spec: ImageSpec = toml::from_str(SPEC).unwrap();
+    let board: BoardSpec = toml::from_str(BOARD).unwrap();
+    let config = node_config(&spec, &board, vec![]);
+    let program = |name: &str| std::env::var(name).map_or_else(|_| PathBuf::from("/bin/true"), PathBuf::from);
+    let runtime = RuntimePrograms { node: program("SKERRY_TEST_NODE"), containerd_shim: program("SKERRY_TEST_SHIM") };
+    let manifests = [Manifest { name: "hello.yaml".into(), bytes: b"kind: Deployment\n".to_vec() }];
+    let tools = HostTools { packages: packages.clone() };
+    let inputs = OsInputs {
+        spec: &spec,
+        board: &board,
+        packages: &packages,
+        runtime: &runtime,
+        manifests: &manifests,
+        tuf_root: Some(b"{}"),
+        release_key: "00\n",
+        node_config: &config,
+        tools: &tools,
+        progress: &Progress::none(),
+    };
+    assemble(&inputs).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn write_out(tree: &Tree, root: &std::path::Path) {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let _ = std::fs::remove_dir_all(root);
+    for (path, entry) in &tree.entries {
+        let at = root.join(path);
+        match &entry.kind {
+            Kind::Dir => std::fs::create_dir_all(&at).unwrap(),
+            Kind::Symlink(target) => symlink(target, &at).unwrap(),
+            Kind::File(content) => {
+                std::fs::write(&at, content.read().unwrap()).unwrap();
+                std::fs::set_permissions(&at, std::fs::Permissions::from_mode(entry.mode)).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs real packages: SKERRY_TEST_DEBS"]
+fn tree_of_real_packages_is_complete_and_small() {
+    let started = std::time::Instant::now();
+    let os = build();
+    eprintln!("assembled in {:?}", started.elapsed());
+    let mut by_package = BTreeMap::new();
+    for (origin, size) in sizes_by_origin(&os.tree) {
+        by_package.insert(std::cmp::Reverse(size), format!("{origin:?}"));
+    }
+    for (size, origin) in by_package.iter().take(14) {
+        eprintln!("{:>10} {origin}", size.0);
+    }
+    let total: u64 = os.tree.files().map(|(_, _, c)| c.size_bytes()).sum();
+    eprintln!("total {total} bytes, {} entries; initrd {:?}", os.tree.entries.len(), os.initrd_modules.iter().map(|m| m.name.as_str()).collect::<Vec<_>>());
+    if let Ok(out) = std::env::var("SKERRY_TEST_TREE_OUT") {
+        write_out(&os.tree, &PathBuf::from(out));
+    }
+    assert!(total < 100_000_000, "{total} bytes");
+    assert!(os.kernel_image.is_file() && os.systemd_boot.is_file() && os.efi_stub.is_file());
+}
