@@ -1,5 +1,12 @@
 //! Release: from objects and trees to a signed statement about them, and the
 //! way back: verify, inspect, diff.
 
+pub mod files;
 pub mod keys;
+pub mod objects;
+pub mod sbom;
+pub mod sums;
 pub mod tuf_keys;
+pub mod write;
+
+pub use write::{AppInput, ReleaseInputs, Statement, TreeInput, write_release};
