@@ -1,1 +1,12 @@
-//! Under construction.
+//! Commit: from a [`Tree`](crate::tree::model::Tree) to its two stored forms:
+//! the composefs image with its objects ([`composefs`]), which nodes run, and
+//! the signed OSTree commit ([`ostree`]), which is the release history.
+
+pub mod composefs;
+mod digests;
+mod error;
+pub mod ostree;
+mod ostree_oci;
+mod ostree_sign;
+
+pub use self::{composefs::{SealedObject, SealedTree}, digests::DigestCache, error::CommitError};

@@ -1,0 +1,105 @@
+//! The initial RAM disk: `skerry-init`, the modules it loads, and empty mount
+//! points, as a zstd-compressed newc cpio archive.
+//!
+//! Source: Linux `Documentation/driver-api/early-userspace/buffer-format.rst`.
+
+use std::io;
+
+const LEVEL: i32 = 19;
+const DIRS: [&str; 9] = ["dev", "proc", "sys", "run", "modules", "sysroot", "newroot", "mnt", "etcup"];
+
+/// Build the archive. `modules` are names and bytes in load order; init finds
+/// them under `/modules` and the order in `/modules/order`.
+///
+/// # Errors
+/// What zstd reports.
+pub fn build(init: &[u8], modules: &[(String, Vec<u8>)]) -> io::Result<Vec<u8>> {
+    zstd::bulk::compress(&archive(init, modules), LEVEL)
+}
+
+fn archive(init: &[u8], modules: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut cpio = Cpio::default();
+    for dir in DIRS {
+        cpio.add(dir, 0o040_755, (0, 0), &[]);
+    }
+    cpio.add("dev/console", 0o020_600, (5, 1), &[]);
+    cpio.add("init", 0o100_755, (0, 0), init);
+    let mut order = String::new();
+    for (name, bytes) in modules {
+        cpio.add(&format!("modules/{name}"), 0o100_644, (0, 0), bytes);
+        order.push_str(name);
+        order.push('\n');
+    }
+    cpio.add("modules/order", 0o100_644, (0, 0), order.as_bytes());
+    cpio.add("TRAILER!!!", 0, (0, 0), &[]);
+    cpio.out
+}
+
+/// newc writer: running inode numbers, root-owned, all times 0.
+#[derive(Default)]
+struct Cpio {
+    out: Vec<u8>,
+    inode: u32,
+}
+
+impl Cpio {
+    fn add(&mut self, name: &str, mode: u32, device: (u32, u32), data: &[u8]) {
+        self.inode += 1;
+        let fields = [
+            self.inode,
+            mode,
+            0, // uid
+            0, // gid
+            1, // links
+            0, // mtime
+            data.len() as u32,
+            0,
+            0,
+            device.0,
+            device.1,
+            name.len() as u32 + 1,
+            0, // checksum
+        ];
+        self.out.extend_from_slice(b"070701");
+        for field in fields {
+            self.out.extend_from_slice(format!("{field:08X}").as_bytes());
+        }
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.push(0);
+        self.pad();
+        self.out.extend_from_slice(data);
+        self.pad();
+    }
+
+    fn pad(&mut self) {
+        self.out.resize(self.out.len().next_multiple_of(4), 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::{io::Write as _, process::{Command, Stdio}};
+
+    #[test]
+    fn cpio_lists_and_extracts_what_was_put_in() {
+        let modules = vec![("b.ko".to_string(), vec![1u8; 4099]), ("a.ko".to_string(), b"A".to_vec())];
+        let packed = build(b"#!init", &modules).unwrap();
+        assert_eq!(packed, build(b"#!init", &modules).unwrap());
+        let raw = zstd::decode_all(&packed[..]).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let mut child = Command::new("cpio")
+            .args(["-idm", "--quiet", "--no-absolute-filenames"])
+            .current_dir(dir.path())
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(&raw).unwrap();
+        assert!(child.wait().unwrap().success());
+        assert_eq!(std::fs::read(dir.path().join("init")).unwrap(), b"#!init");
+        assert_eq!(std::fs::read(dir.path().join("modules/b.ko")).unwrap(), vec![1u8; 4099]);
+        assert_eq!(std::fs::read_to_string(dir.path().join("modules/order")).unwrap(), "b.ko\na.ko\n");
+        assert!(DIRS.iter().all(|d| dir.path().join(d).is_dir()));
+    }
+}
