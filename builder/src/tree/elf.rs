@@ -21,6 +21,8 @@ pub struct ElfInfo {
     pub runpath: Vec<String>,
     /// Libraries that the program may open at run time.
     pub dlopen: Vec<DlopenNote>,
+    /// `e_machine`.
+    pub machine: u16,
     /// Relocatable file (kernel module), not for a loader of user space.
     pub relocatable: bool,
 }
@@ -52,7 +54,7 @@ pub fn parse(bytes: &[u8]) -> Result<ElfInfo, String> {
 fn parse_inner(bytes: &[u8]) -> Result<ElfInfo, object::Error> {
     let header = elf::FileHeader64::<object::LittleEndian>::parse(bytes)?;
     let endian = header.endian()?;
-    let mut info = ElfInfo { relocatable: header.e_type(endian) == elf::ET_REL, ..ElfInfo::default() };
+    let mut info = ElfInfo { machine: header.e_machine(endian).0, relocatable: header.e_type(endian) == elf::ET_REL, ..ElfInfo::default() };
     if info.relocatable {
         return Ok(info);
     }

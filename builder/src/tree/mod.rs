@@ -4,6 +4,7 @@
 pub mod config;
 pub mod elf;
 pub mod error;
+pub mod lint;
 pub mod model;
 pub mod modules;
 pub mod os;

@@ -42,6 +42,9 @@ pub struct Group {
     pub reason: String,
     /// Globs.
     pub paths: Vec<String>,
+    /// Take set-user-id programs without that bit.
+    #[serde(default)]
+    pub drop_setuid: bool,
 }
 
 impl Selection {
@@ -161,28 +164,36 @@ impl<'a> Selector<'a> {
         for group in &selection.groups {
             for pattern in &group.paths {
                 let pattern = pattern.replace("{triplet}", self.arch.triplet());
-                self.take_glob(&group.package, &pattern, &group.reason);
+                self.take_glob(&group.package, &pattern, &group.reason, group.drop_setuid);
             }
         }
     }
 
-    /// Take what a glob matches in any of the packages.
-    pub fn take_from_any(&mut self, packages: &[String], pattern: &str, why: &str) {
+    /// Take what a glob matches in any of the packages; returns the paths.
+    pub fn take_from_any(&mut self, packages: &[String], pattern: &str, why: &str) -> Vec<String> {
         let matcher = match glob(pattern) {
             Ok(m) => m,
-            Err(problem) => return self.problems.push(problem),
+            Err(problem) => {
+                self.problems.push(problem);
+                return vec![];
+            }
         };
         let hits: Vec<String> = packages.iter().flat_map(|p| self.index.matching(p, &matcher)).collect();
         if hits.is_empty() {
             self.problems.push(format!("{why}: nothing in {} matches {pattern}", packages.join(", ")));
         }
         hits.iter().for_each(|path| self.take(path));
+        hits
     }
 
-    fn take_glob(&mut self, package: &str, pattern: &str, reason: &str) {
+    fn take_glob(&mut self, package: &str, pattern: &str, reason: &str, drop_setuid: bool) {
         // Braces are written out, so that every alternative must exist.
         for single in expand_braces(pattern) {
-            self.take_from_any(&[package.to_string()], &single, reason);
+            for path in self.take_from_any(&[package.to_string()], &single, reason) {
+                if let Some(entry) = self.tree.entries.get_mut(&path).filter(|_| drop_setuid) {
+                    entry.mode &= 0o777;
+                }
+            }
         }
     }
 
