@@ -7,11 +7,14 @@ pub type Reason = (&'static str, &'static str);
 /// follow by themselves; which files enter the tree is the tree step's choice.
 pub const BASE: &[Reason] = &[
     ("systemd", "init, journal, network set-up, service supervision"),
+    ("systemd-timesyncd", "clock from the network's time servers"),
     ("udev", "devices and module loading by hardware id"),
     ("systemd-boot-efi", "boot loader and the UKI's EFI stub"),
+    ("systemd-timesyncd", "clock from the NTP servers that DHCP names"),
     ("containerd", "runs the containers"),
     ("crun", "starts the containers' processes"),
     ("nftables", "pod and service networking, host firewall"),
+    ("mount", "PID 1 mounts /tmp with it"),
     ("kmod", "loads modules that the orchestrator asks for"),
     ("ca-certificates", "trust for HTTPS"),
     ("e2fsprogs", "makes, checks and grows SYSTEM and DATA"),
