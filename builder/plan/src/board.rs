@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::read::parse_board as parse;
 
+/// The boards that come with the builder, as name and text of their file.
+pub const BUILTIN: &[(&str, &str)] = &[("x86_64-uefi", include_str!("../../../boards/x86_64-uefi.toml"))];
+
 /// A board file, `boards/NAME.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -49,6 +49,12 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
+impl From<Vec<Problem>> for Problems {
+    fn from(problems: Vec<Problem>) -> Self {
+        Self(problems)
+    }
+}
+
 /// Collects problems of one file and turns byte offsets into places.
 pub(crate) struct Reporter<'a> {
     file: &'a str,

@@ -1,0 +1,1 @@
+//! Against a real HTTP server on loopback that misbehaves on purpose.
