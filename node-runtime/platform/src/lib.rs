@@ -2,7 +2,7 @@
 //!
 //! Everything here does one thing to the machine and reports what it did not
 //! manage, with the operation and the thing it was about. Decisions live
-//! elsewhere; the exceptions (the disk layout, parsers of `/proc` and
+//! elsewhere; the exceptions ([`gpt_grow::plan_layout`], parsers of `/proc` and
 //! of superblocks) are pure functions that stand next to what carries them out.
 
 pub mod block;
