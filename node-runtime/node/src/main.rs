@@ -1,2 +1,75 @@
-//! Skeleton.
-fn main() {}
+//! `skerry-node`: the programs of the running node in one binary.
+
+mod table;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use skerry_formats::versioned::Document as _;
+
+/// The node's programs.
+#[derive(Parser)]
+#[command(name = "skerry-node", version)]
+struct Cli {
+    /// Prefix for all paths, for tests.
+    #[arg(long, hide = true, default_value = "/", global = true)]
+    root: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the baked workloads
+    Orchestrator,
+    /// Keep the node up to date
+    Updater,
+    /// Show releases, update state and workloads
+    Status {
+        /// Print the whole document as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Orchestrator => {
+            log();
+            orchestrator()
+        }
+        Command::Updater => {
+            log();
+            skerry_updater::run(skerry_updater::Config::new(cli.root))
+        }
+        Command::Status { json } => status(cli.root, json),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("skerry-node: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Log to stderr, which is the journal on the node; it adds the time itself.
+fn log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SKERRY_LOG").unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().with_ansi(false).init();
+}
+
+fn orchestrator() -> anyhow::Result<()> {
+    skerry_orchestrator::run(skerry_orchestrator::Config::default())
+}
+
+fn status(root: PathBuf, json: bool) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    let status = skerry_updater::status::node_status(&skerry_updater::Config::new(root));
+    let text = if json { status.to_bytes() } else { table::render(&status).into_bytes() };
+    match std::io::stdout().write_all(&text) {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}

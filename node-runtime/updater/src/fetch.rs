@@ -1,0 +1,263 @@
+//! Fetch: missing objects over HTTP, several at a time, each resumable.
+//!
+//! A download grows in `staging/DIGEST.zst.part` and is made durable every few
+//! MiB, so that a cut link or a cut power costs little. The server's ETag lies
+//! beside it; with `If-Range` a server whose file changed sends it whole.
+
+use std::{fs, sync::Arc};
+
+use futures::{StreamExt as _, stream::FuturesUnordered};
+use reqwest::{Response, StatusCode, header};
+use skerry_formats::{index::IndexEntry, layout::STAGING_DIR, status::Progress};
+use tokio::sync::mpsc;
+
+use crate::{
+    Config, UpdateError,
+    error::io,
+    facilities::Facilities,
+    source::{HttpError, Source},
+    store::{Store, part_path},
+};
+
+/// Downloads in flight.
+pub const PARALLEL: usize = 3;
+/// Bytes after which a download is made durable.
+pub const SYNC_EVERY_BYTES: u64 = 4 << 20;
+/// Longest ETag that is kept.
+const ETAG_BYTES_MAX: usize = 256;
+/// First bytes of every zstd frame.
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// What a fetch works with.
+#[derive(Clone)]
+pub struct Fetcher {
+    /// Paths.
+    pub cfg: Arc<Config>,
+    /// The machine.
+    pub fac: Arc<dyn Facilities>,
+    /// The repository.
+    pub source: Source,
+}
+
+/// How far one object got.
+enum Step {
+    Bytes(u64),
+    /// Bytes of a download that turned out worthless.
+    Lost(u64),
+    Landed,
+}
+
+impl Fetcher {
+    /// Fetch and land all of `missing`, telling `report` how far it is. Stops
+    /// starting new downloads at the first error, and returns it.
+    ///
+    /// # Errors
+    /// The first error of any object.
+    pub async fn run(&self, missing: Vec<IndexEntry>, report: mpsc::UnboundedSender<Progress>) -> Result<(), UpdateError> {
+        let staging = self.cfg.system(STAGING_DIR);
+        self.fac.create_dir_all(&staging).map_err(io("create", &staging))?;
+        let mut progress = Progress {
+            planned_bytes: missing.iter().map(|e| e.compressed_bytes).sum(),
+            objects: missing.len() as u64,
+            ..Progress::default()
+        };
+        let (tx, mut rx) = mpsc::unbounded_channel();
+        let mut queue = missing.into_iter();
+        let mut running = FuturesUnordered::new();
+        let mut first_error = None;
+        loop {
+            while first_error.is_none() && running.len() < PARALLEL {
+                let Some(e) = queue.next() else { break };
+                running.push(self.object(e, tx.clone()));
+            }
+            tokio::select! {
+                biased;
+                Some(step) = rx.recv() => {
+                    advance(&mut progress, &step);
+                    let _ = report.send(progress);
+                }
+                done = running.next(), if !running.is_empty() => {
+                    if let Some(Err(e)) = done { first_error.get_or_insert(e); }
+                }
+                else => break,
+            }
+            if running.is_empty() && rx.is_empty() && (first_error.is_some() || queue.len() == 0) {
+                break;
+            }
+        }
+        first_error.map_or(Ok(()), Err)
+    }
+
+    async fn object(&self, e: IndexEntry, tx: mpsc::UnboundedSender<Step>) -> Result<(), UpdateError> {
+        let had = self.part_len(&e);
+        let _ = tx.send(Step::Bytes(had));
+        match self.once(&e, &tx).await {
+            // The bytes of an earlier attempt may be the wrong ones: once more
+            // without them before the server is blamed.
+            Err(UpdateError::Object { .. }) if had > 0 => {
+                let _ = tx.send(Step::Lost(e.compressed_bytes));
+                self.once(&e, &tx).await?;
+            }
+            other => other?,
+        }
+        let _ = tx.send(Step::Landed);
+        Ok(())
+    }
+
+    async fn once(&self, e: &IndexEntry, tx: &mpsc::UnboundedSender<Step>) -> Result<(), UpdateError> {
+        self.download(e, tx).await?;
+        let (this, e) = (self.clone(), e.clone());
+        // Unpacking and sealing block for as long as a large object takes.
+        tokio::task::spawn_blocking(move || Store { cfg: &this.cfg, fac: &*this.fac }.land(&e))
+            .await
+            .map_err(|e| UpdateError::Worker(e.to_string()))?
+    }
+
+    fn part_len(&self, e: &IndexEntry) -> u64 {
+        fs::metadata(part_path(&self.cfg, &e.digest)).map_or(0, |m| m.len())
+    }
+
+    fn store(&self) -> Store<'_> {
+        Store { cfg: &self.cfg, fac: &*self.fac }
+    }
+
+    async fn download(&self, e: &IndexEntry, tx: &mpsc::UnboundedSender<Step>) -> Result<(), UpdateError> {
+        let part = part_path(&self.cfg, &e.digest);
+        let mut have = self.part_len(e);
+        if have == e.compressed_bytes {
+            return Ok(());
+        }
+        if have > e.compressed_bytes {
+            self.store().drop_part(&e.digest)?;
+            let _ = tx.send(Step::Lost(have));
+            have = 0;
+        }
+        let url = self.source.url(&format!("objects/{}.zst", e.digest.object_path()))?;
+        let etag_path = part.with_extension("etag");
+        let mut request = self.source.get(&url);
+        if have > 0 {
+            request = request.header(header::RANGE, format!("bytes={have}-"));
+            if let Ok(etag) = fs::read_to_string(&etag_path) {
+                request = request.header(header::IF_RANGE, etag);
+            }
+        }
+        let mut response = self.source.send(&url, request).await?;
+        if !continues(&response, have, e.compressed_bytes) {
+            // The server starts again, or does not want to say where it is.
+            self.store().drop_part(&e.digest)?;
+            let _ = tx.send(Step::Lost(have));
+            have = 0;
+            if response.status() != StatusCode::OK {
+                response = self.source.send(&url, self.source.get(&url)).await?;
+            }
+        }
+        self.expect_length(e, have, &response)?;
+        if have == 0 {
+            self.keep_etag(&etag_path, &response)?;
+        }
+        self.body(e, have, &url, response, tx).await
+    }
+
+    fn expect_length(&self, e: &IndexEntry, have: u64, response: &Response) -> Result<(), UpdateError> {
+        match response.content_length() {
+            Some(n) if have + n != e.compressed_bytes => Err(UpdateError::Object {
+                object: e.digest,
+                detail: format!("the server has {} bytes, the index says {}", have + n, e.compressed_bytes),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn keep_etag(&self, path: &std::path::Path, response: &Response) -> Result<(), UpdateError> {
+        let etag = response.headers().get(header::ETAG).and_then(|v| v.to_str().ok());
+        // Weak tags are not allowed in If-Range (RFC 9110, 13.1.5).
+        match etag.filter(|t| !t.starts_with("W/") && t.len() <= ETAG_BYTES_MAX) {
+            Some(tag) => self.fac.write_file(path, tag.as_bytes()).map_err(io("write", path)),
+            None => Ok(()),
+        }
+    }
+
+    async fn body(
+        &self,
+        e: &IndexEntry,
+        mut have: u64,
+        url: &url::Url,
+        mut response: Response,
+        tx: &mpsc::UnboundedSender<Step>,
+    ) -> Result<(), UpdateError> {
+        let part = part_path(&self.cfg, &e.digest);
+        let mut file = self.fac.append(&part).map_err(io("open", &part))?;
+        if have == 0 {
+            let dir = self.cfg.system(STAGING_DIR);
+            self.fac.sync_dir(&dir).map_err(io("fsync", &dir))?;
+        }
+        let mut unsynced = 0;
+        let result = loop {
+            let chunk = match self.source.chunk(url, &mut response).await {
+                Ok(None) => break Ok(()),
+                Ok(Some(c)) => c,
+                Err(err) => break Err(err.into()),
+            };
+            if have == 0 && !chunk.starts_with(&ZSTD_MAGIC[..chunk.len().min(4)]) {
+                break Err(UpdateError::Object { object: e.digest, detail: "it is not a zstd file".into() });
+            }
+            if have + chunk.len() as u64 > e.compressed_bytes {
+                break Err(HttpError::TooLarge(url.to_string()).into());
+            }
+            file.write_all(&chunk).map_err(io("write", &part))?;
+            have += chunk.len() as u64;
+            unsynced += chunk.len() as u64;
+            let _ = tx.send(Step::Bytes(chunk.len() as u64));
+            if unsynced >= SYNC_EVERY_BYTES {
+                file.sync().map_err(io("fsync", &part))?;
+                unsynced = 0;
+            }
+        };
+        file.sync().map_err(io("fsync", &part))?;
+        result?;
+        if have < e.compressed_bytes {
+            return Err(HttpError::Short { url: url.to_string(), expected: e.compressed_bytes, found: have }.into());
+        }
+        Ok(())
+    }
+}
+
+fn advance(p: &mut Progress, step: &Step) {
+    match step {
+        Step::Bytes(n) => p.done_bytes += n,
+        Step::Lost(n) => p.done_bytes = p.done_bytes.saturating_sub(*n),
+        Step::Landed => p.objects_done += 1,
+    }
+}
+
+/// Does the answer go on where the download stands?
+fn continues(r: &Response, have: u64, total: u64) -> bool {
+    if have == 0 {
+        return r.status() == StatusCode::OK;
+    }
+    let range = r.headers().get(header::CONTENT_RANGE).and_then(|v| v.to_str().ok());
+    r.status() == StatusCode::PARTIAL_CONTENT && range.is_some_and(|v| range_fits(v, have, total))
+}
+
+/// `bytes FIRST-LAST/TOTAL` (RFC 9110, 14.4) from `have` to the end of `total`.
+fn range_fits(value: &str, have: u64, total: u64) -> bool {
+    let parse = || -> Option<(u64, u64, u64)> {
+        let (range, all) = value.strip_prefix("bytes ")?.split_once('/')?;
+        let (first, last) = range.split_once('-')?;
+        Some((first.parse().ok()?, last.parse().ok()?, all.parse().ok()?))
+    };
+    parse() == Some((have, total.wrapping_sub(1), total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_exact_rest_continues_a_download() {
+        assert!(range_fits("bytes 5-9/10", 5, 10));
+        for bad in ["bytes 4-9/10", "bytes 5-8/10", "bytes 5-9/11", "bytes 5-9/*", "5-9/10", "bytes */10", ""] {
+            assert!(!range_fits(bad, 5, 10), "{bad}");
+        }
+    }
+}
