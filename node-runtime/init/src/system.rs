@@ -1,0 +1,74 @@
+//! SYSTEM and the root file system on it.
+
+use std::{fs, os::fd::AsFd, path::Path, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use skerry_formats::{
+    ObjectDigest,
+    layout::{OBJECTS_DIR, PART_SYSTEM},
+};
+use skerry_platform::{
+    block::{self, Partition},
+    clock, fsverity,
+    mount::{self, MountAttrFlags},
+};
+
+use crate::{log, places};
+
+/// How long the disk may take to appear, in seconds.
+const DISK_WAIT_SECS: f64 = 30.0;
+
+/// Wait for the partition named `skerry-system`.
+pub fn wait_for_system() -> Result<Partition> {
+    let start = clock::boottime_secs();
+    loop {
+        if let Some(p) = block::find_partition(PART_SYSTEM)? {
+            log::info(&format!("{PART_SYSTEM} is {}", p.device.display()));
+            return Ok(p);
+        }
+        if clock::boottime_secs() - start > DISK_WAIT_SECS {
+            bail!("no partition named {PART_SYSTEM} appeared within {DISK_WAIT_SECS} s (disk missing, its driver not in the initrd, or not flashed)");
+        }
+        crate::early::feed_watchdog();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Mount SYSTEM read-write at `/sysroot`.
+pub fn mount_system(partition: &Partition) -> Result<()> {
+    fs::create_dir_all(places::SYSROOT)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOATIME | MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+    Ok(mount::mount_device("ext4", &partition.device, Path::new(places::SYSROOT), attributes, "")?)
+}
+
+/// Put the root together at `/newroot`: the composefs tree `digest`, read-only,
+/// and a tmpfs overlay on its `/etc`.
+pub fn mount_root(digest: &ObjectDigest) -> Result<()> {
+    for dir in [places::LOWER, places::NEW_ROOT, places::ETC_UPPER] {
+        fs::create_dir_all(dir).with_context(|| dir.to_owned())?;
+    }
+    let objects = Path::new(places::SYSROOT).join(OBJECTS_DIR);
+    let image_path = objects.join(digest.object_path());
+    let image = fs::File::open(&image_path).with_context(|| format!("open image {}", image_path.display()))?;
+    // Measured on the very file that is mounted, whatever was checked before.
+    match fsverity::measure(&image)? {
+        Some(found) if found == *digest => {}
+        Some(found) => bail!("image {digest} is sealed as {found}"),
+        None => bail!("image {digest} is not sealed"),
+    }
+    let (lower, root) = (Path::new(places::LOWER), Path::new(places::NEW_ROOT));
+    mount::mount_composefs(image.as_fd(), &objects, lower, root)?;
+    // The overlay keeps its own reference.
+    mount::unmount_detach(lower)?;
+    mount_etc(root)
+}
+
+fn mount_etc(root: &Path) -> Result<()> {
+    let tmp = Path::new(places::ETC_UPPER);
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+    mount::mount_virtual("tmpfs", tmp, attributes, "mode=0755,size=16m")?;
+    let (upper, work, etc) = (tmp.join("upper"), tmp.join("work"), root.join("etc"));
+    fs::create_dir(&upper).and_then(|()| fs::create_dir(&work)).context("overlay on /etc")?;
+    mount::mount_overlay(&etc, &upper, &work, &etc, attributes)?;
+    Ok(mount::unmount_detach(tmp)?)
+}
