@@ -57,6 +57,16 @@ impl Progress {
         Self(Arc::new(sink))
     }
 
+    /// Wrap a shared receiver.
+    pub fn from_sink(sink: Arc<dyn Sink>) -> Self {
+        Self(sink)
+    }
+
+    /// Pass an event on.
+    pub fn emit(&self, event: Event) {
+        self.0.emit(event);
+    }
+
     /// Discards everything.
     pub fn none() -> Self {
         struct Nothing;
