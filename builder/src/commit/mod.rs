@@ -7,6 +7,12 @@ mod digests;
 mod error;
 pub mod ostree;
 mod ostree_oci;
-mod ostree_sign;
+pub mod ostree_sign;
+#[cfg(test)]
+mod tests;
 
-pub use self::{composefs::{SealedObject, SealedTree}, digests::DigestCache, error::CommitError};
+pub use self::{
+    composefs::{SealedObject, SealedTree},
+    digests::DigestCache,
+    error::CommitError,
+};

@@ -7,6 +7,7 @@ pub mod objects;
 pub mod sbom;
 pub mod sums;
 pub mod tuf_keys;
+pub mod verify;
 pub mod write;
 
 pub use write::{AppInput, ReleaseInputs, Statement, TreeInput, write_release};

@@ -1,86 +1,13 @@
-//! Compressed objects: `objects/ab/cdef….zst`, one zstd frame each.
-//!
-//! Compression is by far the dearest part of a release, and an object with a
-//! given name never changes, so compressed objects are kept in the cache under
-//! a folder that is named after the compressor and its level.
+//! Compressed objects, `objects/ab/cdef….zst`: their names and their check.
+//! They are made by [`image::compress`](crate::image::compress).
 
-use std::{
-    fs, io,
-    io::{Read as _, Write as _},
-    path::{Path, PathBuf},
-};
+use std::io::{self, Read as _};
 
 use skerry_formats::{ObjectDigest, digest::FsVerityHasher};
-
-use crate::tree::model::Content;
-
-/// zstd level of objects: they are compressed once and fetched by every node.
-pub const LEVEL: i32 = 19;
-
-/// Why an object could not be compressed or read back.
-#[derive(Debug, thiserror::Error)]
-pub enum ObjectError {
-    /// The file system refused something.
-    #[error("{operation} {}", .path.display())]
-    Io {
-        /// What was tried.
-        operation: &'static str,
-        /// On which file.
-        path: PathBuf,
-        /// The system's answer.
-        #[source]
-        source: io::Error,
-    },
-    /// The content is not what the object's name says.
-    #[error("object {wanted} has other content: its digest is {found}; a file in the cache was changed, remove the cache folder and build again")]
-    Digest {
-        /// Name of the object.
-        wanted: ObjectDigest,
-        /// Digest of what was there.
-        found: ObjectDigest,
-    },
-    /// The compressed form is damaged.
-    #[error("object {digest}: {detail}")]
-    Damaged {
-        /// Name of the object.
-        digest: ObjectDigest,
-        /// What is wrong.
-        detail: String,
-    },
-}
 
 /// Path of a compressed object below a folder of objects.
 pub fn compressed_path(digest: &ObjectDigest) -> String {
     format!("{}.zst", digest.object_path())
-}
-
-/// The compressed form of an object, from the cache or made now. The file is
-/// read-only and must not be changed.
-///
-/// # Errors
-/// [`ObjectError`] if the content cannot be read, is not the object, or the
-/// cache cannot be written.
-pub fn compress_object(cache: &Path, digest: &ObjectDigest, content: &Content) -> Result<PathBuf, ObjectError> {
-    let folder = cache.join(format!("objects-zstd{LEVEL}-{}", zstd::zstd_safe::version_number()));
-    let path = folder.join(compressed_path(digest));
-    if path.exists() {
-        return Ok(path);
-    }
-    let bytes = content.read().map_err(|e| io_error("reading the content of an object for", &path, e))?;
-    let found = skerry_formats::fsverity_digest(&bytes);
-    if found != *digest {
-        return Err(ObjectError::Digest { wanted: *digest, found });
-    }
-    let parent = path.parent().unwrap_or(&folder);
-    let write = || -> io::Result<()> {
-        fs::create_dir_all(parent)?;
-        let mut temp = tempfile::NamedTempFile::new_in(parent)?;
-        temp.write_all(&zstd_frame(&bytes)?)?;
-        temp.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o444))?;
-        temp.persist(&path).map(drop).map_err(|e| e.error)
-    };
-    write().map_err(|e| io_error("writing", &path, e))?;
-    Ok(path)
 }
 
 /// One zstd frame with its content size, so that readers can check it early.
@@ -88,7 +15,7 @@ pub fn compress_object(cache: &Path, digest: &ObjectDigest, content: &Content) -
 /// # Errors
 /// Only what zstd reports for lack of memory.
 pub fn zstd_frame(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    zstd::bulk::compress(bytes, LEVEL)
+    zstd::bulk::compress(bytes, 19)
 }
 
 /// Decompress and check that it is the object: its size and its digest.
@@ -123,10 +50,6 @@ pub fn check_compressed(reader: impl io::Read, digest: &ObjectDigest, size_bytes
     Ok(())
 }
 
-pub(crate) fn io_error(operation: &'static str, path: &Path, source: io::Error) -> ObjectError {
-    ObjectError::Io { operation, path: path.into(), source }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -144,18 +67,6 @@ mod tests {
             prop_assert!(check_compressed(&frame[..frame.len() - 1], &digest, data.len() as u64).is_err());
             prop_assert!(check_compressed(&frame[..], &ObjectDigest([1; 32]), data.len() as u64).is_err());
         }
-    }
-
-    #[test]
-    fn a_second_call_uses_the_cache_and_wrong_content_is_refused() {
-        let cache = tempfile::tempdir().unwrap();
-        let content = Content::Bytes(b"some bytes".to_vec().into());
-        let digest = skerry_formats::fsverity_digest(b"some bytes");
-        let first = compress_object(cache.path(), &digest, &content).unwrap();
-        let again = compress_object(cache.path(), &digest, &Content::Bytes(b"other".to_vec().into())).unwrap();
-        assert_eq!(first, again, "the content is not read again");
-        let wrong = ObjectDigest([3; 32]);
-        assert!(matches!(compress_object(cache.path(), &wrong, &content), Err(ObjectError::Digest { .. })));
     }
 
     #[test]

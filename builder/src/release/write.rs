@@ -11,7 +11,6 @@ use std::{
 };
 
 use ed25519_dalek::SigningKey;
-use rayon::prelude::*;
 use skerry_formats::{
     ObjectDigest, Release, Sequence, Sha256Digest,
     index::{Index, IndexEntry, Role},
@@ -24,13 +23,13 @@ use skerry_plan::lock::Lock;
 
 use super::{
     files::{FILES_JSON, Files, OS_TREE},
-    objects::{ObjectError, compress_object, compressed_path},
     sbom::{self, SBOM_JSON},
 };
 use crate::{
-    commit::SealedTree,
+    commit::{SealedObject, SealedTree},
+    image::{ImageError, compress},
     progress::Progress,
-    tree::model::{Content, Tree},
+    tree::model::{Content, Origin, Tree},
 };
 
 /// Folder of compressed objects in the output.
@@ -110,7 +109,7 @@ pub struct Statement {
     /// `index.skx`.
     pub index: Vec<u8>,
     /// Every object of the release with its content, UKI included.
-    pub objects: BTreeMap<ObjectDigest, (Role, Content)>,
+    pub objects: BTreeMap<ObjectDigest, SealedObject>,
 }
 
 /// Why a release could not be written.
@@ -129,7 +128,7 @@ pub enum WriteError {
     },
     /// An object could not be compressed.
     #[error(transparent)]
-    Object(#[from] ObjectError),
+    Object(#[from] ImageError),
     /// The output folder holds objects of another build.
     #[error("{} exists already; write the release to an empty folder", .0.display())]
     NotEmpty(PathBuf),
@@ -178,60 +177,41 @@ fn sorted_apps<'a>(inputs: &ReleaseInputs<'a>) -> Vec<AppInput<'a>> {
 
 /// Every object once. An EROFS image stays one even if some tree holds a file
 /// with the same bytes.
-fn collect(inputs: &ReleaseInputs<'_>) -> BTreeMap<ObjectDigest, (Role, Content)> {
-    let mut out: BTreeMap<ObjectDigest, (Role, Content)> = BTreeMap::new();
+fn collect(inputs: &ReleaseInputs<'_>) -> BTreeMap<ObjectDigest, SealedObject> {
+    let mut out: BTreeMap<ObjectDigest, SealedObject> = BTreeMap::new();
     let trees = std::iter::once(&inputs.os).chain(inputs.apps.iter().map(|a| &a.tree));
     for (digest, object) in trees.flat_map(|t| &t.sealed.objects) {
-        let entry = out.entry(*digest).or_insert_with(|| (object.role, object.content.clone()));
-        entry.0 = entry.0.max(object.role);
+        let entry = out.entry(*digest).or_insert_with(|| object.clone());
+        entry.role = entry.role.max(object.role);
     }
-    let uki = Content::Bytes(inputs.uki.clone());
-    out.insert(skerry_formats::fsverity_digest(inputs.uki), (Role::Uki, uki));
+    let uki = SealedObject {
+        content: Content::Bytes(inputs.uki.clone()),
+        role: Role::Uki,
+        origin: Origin::Builder { step: "uki".into() },
+        path: String::new(),
+    };
+    out.insert(skerry_formats::fsverity_digest(inputs.uki), uki);
     out
 }
 
 fn write_objects(
     dir: &Path,
     cache: &Path,
-    objects: &BTreeMap<ObjectDigest, (Role, Content)>,
+    objects: &BTreeMap<ObjectDigest, SealedObject>,
     progress: &Progress,
 ) -> Result<Index, WriteError> {
     let folder = dir.join(OBJECTS);
     if folder.exists() {
         return Err(WriteError::NotEmpty(folder));
     }
-    for prefix in objects.keys().map(|d| d.to_hex()[..2].to_string()).collect::<std::collections::BTreeSet<_>>() {
-        let sub = folder.join(prefix);
-        fs::create_dir_all(&sub).map_err(|e| io_error("creating", &sub, e))?;
-    }
-    let total = objects.values().map(|(_, c)| c.size_bytes()).sum();
-    let step = progress.start("objects", Some(total), "bytes");
-    // Largest first, so that the last thread does not end up alone with it.
-    let mut order: Vec<_> = objects.iter().collect();
-    order.sort_by_key(|(_, (_, c))| std::cmp::Reverse(c.size_bytes()));
-    let entries = order
-        .into_par_iter()
-        .map(|(digest, (role, content))| {
-            let cached = compress_object(cache, digest, content)?;
-            let to = folder.join(compressed_path(digest));
-            let compressed_bytes = link_or_copy(&cached, &to).map_err(|e| io_error("writing", &to, e))?;
-            step.advance(content.size_bytes());
-            Ok(IndexEntry { digest: *digest, size_bytes: content.size_bytes(), compressed_bytes, role: *role })
-        })
-        .collect::<Result<Vec<_>, WriteError>>()?;
-    let index = Index::new(entries);
-    let totals = totals(&index);
-    step.done(format!("{} objects, {} bytes, {} compressed", totals.objects, totals.bytes, totals.compressed_bytes));
-    Ok(index)
-}
-
-/// Size of the file. A hard link saves the space; another file system gets a
-/// copy.
-fn link_or_copy(from: &Path, to: &Path) -> io::Result<u64> {
-    if fs::hard_link(from, to).is_err() {
-        fs::copy(from, to)?;
-    }
-    Ok(fs::metadata(to)?.len())
+    let compressed = compress::write_objects(objects, &folder, cache, progress)?;
+    let entry = |(digest, object): (&ObjectDigest, &SealedObject)| IndexEntry {
+        digest: *digest,
+        size_bytes: object.content.size_bytes(),
+        compressed_bytes: compressed.get(digest).copied().unwrap_or_default(),
+        role: object.role,
+    };
+    Ok(Index::new(objects.iter().map(entry).collect()))
 }
 
 /// Sums over an index.
