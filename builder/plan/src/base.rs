@@ -10,7 +10,6 @@ pub const BASE: &[Reason] = &[
     ("systemd-timesyncd", "clock from the network's time servers"),
     ("udev", "devices and module loading by hardware id"),
     ("systemd-boot-efi", "boot loader and the UKI's EFI stub"),
-    ("systemd-timesyncd", "clock from the NTP servers that DHCP names"),
     ("containerd", "runs the containers"),
     ("crun", "starts the containers' processes"),
     ("nftables", "pod and service networking, host firewall"),
