@@ -1,6 +1,7 @@
 //! Tree: from unpacked packages, node binaries and app images to finished file
 //! trees.
 
+pub mod app;
 pub mod config;
 pub mod elf;
 pub mod error;

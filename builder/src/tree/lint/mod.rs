@@ -8,6 +8,7 @@ mod paths;
 mod rules;
 mod units;
 
+pub(super) use paths::{Resolved, resolve};
 pub use rules::{Problem, Rule, Rules};
 
 use super::model::Tree;

@@ -18,7 +18,7 @@ const PACKAGE_MANAGERS: &[&str] = &[
 
 /// Where a path leads.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Resolved {
+pub(in crate::tree) enum Resolved {
     /// To this entry.
     Entry(String),
     /// To this path, which is not in the tree.
@@ -27,7 +27,7 @@ pub(super) enum Resolved {
 
 /// Follow every symbolic link on the way, as the kernel would with the tree as
 /// root.
-pub(super) fn resolve(tree: &Tree, path: &str) -> Resolved {
+pub(in crate::tree) fn resolve(tree: &Tree, path: &str) -> Resolved {
     let mut todo: Vec<String> = path.split('/').rev().map(String::from).collect();
     let mut at: Vec<String> = Vec::new();
     let mut links = 0;
