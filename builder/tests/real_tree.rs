@@ -10,11 +10,12 @@ use skerry::{
     progress::Progress,
     tree::{
         config::{Manifest, node_config},
+        lint::{Rules, lint},
         model::{Kind, Tree},
         os::{OsInputs, OsTree, RuntimePrograms, Tools, assemble, sizes_by_origin},
     },
 };
-use skerry_plan::{board::BoardSpec, lock::LockedPackage, spec::ImageSpec};
+use skerry_plan::{board::{Arch, BoardSpec}, lock::LockedPackage, spec::ImageSpec};
 
 const BOARD: &str = r#"
 name = "x86_64-efi"
@@ -130,6 +131,13 @@ fn tree_of_real_packages_is_complete_and_small() {
     if let Ok(out) = std::env::var("SKERRY_TEST_TREE_OUT") {
         write_out(&os.tree, &PathBuf::from(out));
     }
+    let started = std::time::Instant::now();
+    let problems = lint(&os.tree, &Rules::os(Arch::X86_64));
+    eprintln!("linted in {:?}", started.elapsed());
+    for problem in &problems {
+        eprintln!("{problem}");
+    }
+    assert_eq!(problems.len(), 0);
     assert!(total < 100_000_000, "{total} bytes");
     assert!(os.kernel_image.is_file() && os.systemd_boot.is_file() && os.efi_stub.is_file());
 }
