@@ -4,16 +4,14 @@
 //! every larger file is an object named by its fs-verity digest. Format: the
 //! composefs image format, version 1. All times are 0.
 
-use std::{
-    collections::BTreeMap,
-    ffi::OsStr,
-    os::unix::ffi::OsStrExt,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, ffi::OsStr, os::unix::ffi::OsStrExt, sync::Arc};
 
 use composefs::{
     INLINE_CONTENT_MAX_V0,
-    erofs::{format::FormatVersion, writer::{ValidatedFileSystem, mkfs_erofs_versioned}},
+    erofs::{
+        format::FormatVersion,
+        writer::{ValidatedFileSystem, mkfs_erofs_versioned},
+    },
     fsverity::{FsVerityHashValue, Sha256HashValue},
     tree::{Directory, FileSystem, Inode, LeafContent, RegularFile, Stat},
 };

@@ -7,6 +7,7 @@ mod digests;
 mod error;
 pub mod ostree;
 mod ostree_oci;
+mod ostree_copy;
 pub mod ostree_sign;
 #[cfg(test)]
 mod tests;

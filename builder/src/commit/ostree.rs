@@ -18,6 +18,7 @@ use skerry_formats::Sha256Digest;
 
 use super::CommitError;
 pub use super::{
+    ostree_copy::{copy_commit, set_ref},
     ostree_oci::export_oci,
     ostree_sign::{sign, verify},
 };
