@@ -1,1 +1,14 @@
-//! Skeleton.
+//! Harness for everything that needs a running node: the demo and the scenario
+//! tests. It calls the real `skerry` program as a user would, boots its images
+//! under QEMU, serves updates with a real web server, and breaks things.
+
+pub mod demo;
+pub mod disk;
+pub mod faults;
+pub mod fixture;
+pub mod http;
+pub mod node;
+pub mod product;
+pub mod random;
+pub mod server;
+pub mod tools;

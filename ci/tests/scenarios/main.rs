@@ -1,0 +1,9 @@
+//! What a node must survive, tried on real images in virtual machines.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod corruption;
+mod life;
+mod network;
+mod power;
+mod rollback;
+mod storage;
