@@ -1,0 +1,90 @@
+//! Where things are. The defaults are those of a node; tests use others.
+
+use std::{net::Ipv4Addr, path::PathBuf};
+
+use skerry_formats::layout;
+
+/// Configuration of the orchestrator process.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Baked node configuration (`node.json`).
+    pub node_config: PathBuf,
+    /// Folder of baked manifests.
+    pub manifests: PathBuf,
+    /// Where app root file systems come from.
+    pub app_roots: AppRoots,
+    /// State that is gone after a reboot.
+    pub run_dir: PathBuf,
+    /// Writable layers and volumes of pods.
+    pub pods_dir: PathBuf,
+    /// Container logs.
+    pub logs_dir: PathBuf,
+    /// Status document.
+    pub status: PathBuf,
+    /// containerd's socket.
+    pub containerd_socket: PathBuf,
+    /// containerd namespace of our containers.
+    pub containerd_namespace: String,
+    /// containerd runtime (shim) name.
+    pub runtime_name: String,
+    /// OCI runtime that the shim calls.
+    pub oci_runtime: PathBuf,
+    /// The `nft` program.
+    pub nft: PathBuf,
+    /// cgroup below which each pod gets its own, as the OCI runtime takes it.
+    pub cgroup_parent: String,
+    /// Name of the bridge of all pods.
+    pub bridge: String,
+    /// First three octets of the pod network, a /24.
+    pub pod_network: [u8; 3],
+    /// Node name; `None`: the host name.
+    pub node_name: Option<String>,
+}
+
+/// Where an app's root file system comes from.
+#[derive(Debug, Clone)]
+pub enum AppRoots {
+    /// Sealed EROFS objects in this folder, `ab/cdef…`.
+    Objects(PathBuf),
+    /// Plain folders named like the app in this folder. Not verified: for
+    /// development only.
+    Folders(PathBuf),
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let root = PathBuf::from("/");
+        Self {
+            node_config: root.join(layout::BAKED_NODE_CONFIG),
+            manifests: root.join(layout::BAKED_MANIFESTS_DIR),
+            app_roots: AppRoots::Objects(PathBuf::from(layout::SYSROOT).join(layout::OBJECTS_DIR)),
+            run_dir: "/run/skerry".into(),
+            pods_dir: "/var/lib/skerry/pods".into(),
+            logs_dir: "/var/log/pods".into(),
+            status: layout::ORCHESTRATOR_STATUS.into(),
+            containerd_socket: "/run/containerd/containerd.sock".into(),
+            containerd_namespace: "skerry".into(),
+            runtime_name: "io.containerd.runc.v2-rs".into(),
+            oci_runtime: "/usr/bin/crun".into(),
+            nft: "/usr/sbin/nft".into(),
+            cgroup_parent: "/system.slice/containerd.service/pods".into(),
+            bridge: "skerry0".into(),
+            pod_network: [10, 244, 0],
+            node_name: None,
+        }
+    }
+}
+
+impl Config {
+    /// The node's address in the pod network, the pods' gateway.
+    pub fn gateway(&self) -> Ipv4Addr {
+        let [a, b, c] = self.pod_network;
+        Ipv4Addr::new(a, b, c, 1)
+    }
+
+    /// The pod network as `a.b.c.0/24`.
+    pub fn pod_cidr(&self) -> String {
+        let [a, b, c] = self.pod_network;
+        format!("{a}.{b}.{c}.0/24")
+    }
+}

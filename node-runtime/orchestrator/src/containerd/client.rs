@@ -1,0 +1,242 @@
+//! The real containerd, over its socket.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use containerd_client::{
+    services::v1::{
+        Container, CreateContainerRequest, CreateTaskRequest, DeleteContainerRequest, DeleteTaskRequest, KillRequest,
+        ListContainersRequest, ListTasksRequest, StartRequest, SubscribeRequest, container::Runtime as RuntimeRef,
+        containers_client::ContainersClient, events_client::EventsClient, tasks_client::TasksClient,
+    },
+    tonic::{
+        Code, Request, Status,
+        transport::{Channel, Endpoint},
+    },
+    types::{Mount, v1::Status as TaskStatus},
+};
+use prost::Message;
+use prost_types::Any;
+use hyper_util::rt::TokioIo;
+use tokio::{net::UnixStream, sync::mpsc};
+
+use super::{Listed, NewContainer, Runtime, RuntimeError, Task, from_map};
+
+/// Longest time for one call; a shim that hangs must not hang us.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// `containerd.runc.v1.Options`, the fields that are used.
+#[derive(Clone, PartialEq, prost::Message)]
+struct RuncOptions {
+    #[prost(string, tag = "6")]
+    binary_name: String,
+    #[prost(string, tag = "7")]
+    root: String,
+}
+
+/// Connection to containerd. Cheap to clone; reconnects by itself.
+#[derive(Debug, Clone)]
+pub struct Client {
+    channel: Channel,
+    /// Without a call timeout: silence is normal on the event stream.
+    events: Channel,
+    socket: PathBuf,
+    namespace: String,
+    runtime: String,
+    options: Any,
+}
+
+impl Client {
+    /// A client for the containerd at `socket`. Does not connect yet.
+    pub fn new(socket: &Path, namespace: &str, runtime: &str, oci_runtime: &Path, state: &Path) -> Self {
+        let endpoint = || Endpoint::from_static("http://containerd.invalid");
+        let options = RuncOptions {
+            binary_name: oci_runtime.display().to_string(),
+            // Explicit, so that it is the same for every containerd version.
+            root: state.join("oci").display().to_string(),
+        };
+        Self {
+            channel: connect(endpoint().timeout(CALL_TIMEOUT), socket),
+            events: connect(endpoint(), socket),
+            socket: socket.into(),
+            namespace: namespace.into(),
+            runtime: runtime.into(),
+            options: Any { type_url: "containerd.runc.v1.Options".into(), value: options.encode_to_vec() },
+        }
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Ok(namespace) = self.namespace.parse() {
+            request.metadata_mut().insert("containerd-namespace", namespace);
+        }
+        request
+    }
+
+    fn error(&self, operation: &'static str, id: &str) -> impl Fn(Status) -> RuntimeError {
+        let (socket, id) = (self.socket.display().to_string(), id.to_owned());
+        move |status| match status.code() {
+            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => {
+                RuntimeError::Unreachable { socket: socket.clone(), detail: status.message().to_owned() }
+            }
+            _ => RuntimeError::Refused { operation, id: id.clone(), detail: status.message().to_owned() },
+        }
+    }
+
+    fn containers(&self) -> ContainersClient<Channel> {
+        ContainersClient::new(self.channel.clone())
+    }
+
+    fn tasks(&self) -> TasksClient<Channel> {
+        TasksClient::new(self.channel.clone())
+    }
+
+    /// Send `()` to `wake` on every task event, for ever. An event only says
+    /// "look again", so a lost one costs time and nothing else.
+    ///
+    /// containerd sends the response headers with the first event only, so
+    /// this must run in a task of its own.
+    pub async fn watch_events(self, wake: mpsc::Sender<()>) {
+        loop {
+            let filters = vec![format!("namespace=={},topic~=^/tasks/(exit|oom)$", self.namespace)];
+            let mut events = EventsClient::new(self.events.clone());
+            if let Ok(stream) = events.subscribe(Request::new(SubscribeRequest { filters })).await {
+                let mut stream = stream.into_inner();
+                while let Ok(Some(_)) = stream.message().await {
+                    // A full queue holds a wake-up already.
+                    let _ = wake.try_send(());
+                }
+            }
+            let _ = wake.try_send(());
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    async fn create_task(&self, new: &NewContainer) -> Result<u32, RuntimeError> {
+        let rootfs = Mount {
+            r#type: new.rootfs.kind.clone(),
+            source: new.rootfs.source.clone(),
+            target: String::new(),
+            options: new.rootfs.options.clone(),
+        };
+        let create = CreateTaskRequest {
+            container_id: new.id.clone(),
+            rootfs: vec![rootfs],
+            stdout: new.stdout.clone(),
+            stderr: new.stderr.clone(),
+            options: Some(self.options.clone()),
+            ..Default::default()
+        };
+        self.tasks().create(self.request(create)).await.map_err(self.error("create task", &new.id))?;
+        let start = StartRequest { container_id: new.id.clone(), ..Default::default() };
+        let started = self.tasks().start(self.request(start)).await.map_err(self.error("start", &new.id))?;
+        Ok(started.into_inner().pid)
+    }
+}
+
+/// A channel that connects at the first call and again after a failure.
+fn connect(endpoint: Endpoint, socket: &Path) -> Channel {
+    let path = socket.to_owned();
+    endpoint.connect_with_connector_lazy(tower::service_fn(move |_| {
+        let path = path.clone();
+        async move { Ok::<_, std::io::Error>(TokioIo::new(UnixStream::connect(path).await?)) }
+    }))
+}
+
+fn task_state(p: &containerd_client::types::v1::Process) -> Task {
+    match p.status() {
+        TaskStatus::Running | TaskStatus::Paused | TaskStatus::Pausing => Task::Running { pid: p.pid },
+        TaskStatus::Stopped => Task::Stopped { code: p.exit_status, at: p.exited_at.and_then(system_time) },
+        TaskStatus::Created | TaskStatus::Unknown => Task::None,
+    }
+}
+
+fn system_time(t: prost_types::Timestamp) -> Option<SystemTime> {
+    SystemTime::try_from(t).ok()
+}
+
+impl Runtime for Client {
+    async fn list(&self) -> Result<Vec<Listed>, RuntimeError> {
+        let containers = self
+            .containers()
+            .list(self.request(ListContainersRequest::default()))
+            .await
+            .map_err(self.error("list", "containers"))?
+            .into_inner()
+            .containers;
+        let tasks = self
+            .tasks()
+            .list(self.request(ListTasksRequest::default()))
+            .await
+            .map_err(self.error("list", "tasks"))?
+            .into_inner()
+            .tasks;
+        // Older versions fill only `id`, newer ones `container_id` too.
+        let states: HashMap<&str, Task> = tasks.iter().map(|p| (p.id.as_str(), task_state(p))).collect();
+        let listed = |c: Container| Listed {
+            task: states.get(c.id.as_str()).cloned().unwrap_or(Task::None),
+            labels: from_map(&c.labels),
+            id: c.id,
+        };
+        Ok(containers.into_iter().map(listed).collect())
+    }
+
+    async fn start(&self, new: NewContainer) -> Result<u32, RuntimeError> {
+        let container = Container {
+            id: new.id.clone(),
+            image: new.image.clone(),
+            labels: new.labels.clone().into_iter().collect(),
+            runtime: Some(RuntimeRef { name: self.runtime.clone(), options: Some(self.options.clone()) }),
+            spec: Some(Any {
+                type_url: "types.containerd.io/opencontainers/runtime-spec/1/Spec".into(),
+                value: new.spec.clone(),
+            }),
+            ..Default::default()
+        };
+        let create = CreateContainerRequest { container: Some(container) };
+        self.containers().create(self.request(create)).await.map_err(self.error("create container", &new.id))?;
+        match self.create_task(&new).await {
+            Ok(pid) => Ok(pid),
+            Err(e) => {
+                // Best effort: what stays behind is removed by the next round.
+                let _ = self.remove(&new.id).await;
+                Err(e)
+            }
+        }
+    }
+
+    async fn signal(&self, id: &str, signal: u32) -> Result<(), RuntimeError> {
+        let kill = KillRequest { container_id: id.into(), signal, all: signal == 9, ..Default::default() };
+        match self.tasks().kill(self.request(kill)).await {
+            Err(s) if s.code() == Code::NotFound => Ok(()),
+            other => other.map(|_| ()).map_err(self.error("kill", id)),
+        }
+    }
+
+    async fn remove(&self, id: &str) -> Result<(), RuntimeError> {
+        let delete = DeleteTaskRequest { container_id: id.into() };
+        match self.tasks().delete(self.request(delete.clone())).await {
+            Ok(_) => {}
+            Err(s) if s.code() == Code::NotFound => {}
+            Err(_) => {
+                // Created, or still running: end it, then try once more.
+                self.signal(id, 9).await?;
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                match self.tasks().delete(self.request(delete)).await {
+                    Err(s) if s.code() == Code::NotFound => {}
+                    other => {
+                        other.map_err(self.error("delete", id))?;
+                    }
+                }
+            }
+        }
+        let delete = DeleteContainerRequest { id: id.into() };
+        match self.containers().delete(self.request(delete)).await {
+            Err(s) if s.code() == Code::NotFound => Ok(()),
+            other => other.map(|_| ()).map_err(self.error("delete", id)),
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The loop: observe, plan, act, until nothing is left; then wait for an
+//! event, a probe or the time.
+
+use std::{fs, path::Path, time::Duration};
+
+use anyhow::Context;
+use skerry_formats::{baked::NodeConfig, versioned::Document};
+use skerry_platform::{clock, durable, notify};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
+
+use crate::{
+    config::Config,
+    containerd::{Client, Runtime},
+    desired::{self, Desired},
+    executor::{Executor, Memory},
+    host::{Host, Node},
+    logs::Logs,
+    observed::Observed,
+    plan::plan,
+    probes::{Attempt, Prober},
+    status,
+};
+
+/// Everything is looked at again after this time, event or not. Also the
+/// longest time between two status documents.
+const RESYNC: Duration = Duration::from_secs(10);
+/// The packet filter is applied again after this time, in case somebody
+/// changed it.
+const RULES_REFRESH_SECS: f64 = 60.0;
+/// Rounds of observe, plan, act without a pause. More means that something
+/// undoes what is done; then it goes on at a walking pace.
+const ROUNDS_MAX: usize = 12;
+/// Pause after rounds that did not come to rest, and while containerd is down.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Run until SIGTERM or SIGINT.
+pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
+    for dir in [&config.run_dir.join("orchestrator"), &config.pods_dir, &config.logs_dir] {
+        fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
+    }
+    let (desired, manifest_errors) = load(&config)?;
+    for e in &manifest_errors {
+        tracing::error!("{e}");
+    }
+    let name = config.node_name.clone().unwrap_or_else(host_name);
+    let (attempts_in, attempts) = mpsc::channel(64);
+    let (wake, events) = mpsc::channel(8);
+    let runtime = Client::new(
+        &config.containerd_socket,
+        &config.containerd_namespace,
+        &config.runtime_name,
+        &config.oci_runtime,
+        &config.run_dir,
+    );
+    tokio::spawn(runtime.clone().watch_events(wake));
+    let executor = Executor {
+        host: Node::new(config.clone(), name.clone()),
+        runtime,
+        memory: Memory::default(),
+        prober: Prober::new(attempts_in),
+        logs: Logs::default(),
+        config,
+    };
+    let state = Loop {
+        executor,
+        desired,
+        observed: Observed::default(),
+        manifest_errors,
+        containerd_error: Some("not asked yet".into()),
+        name,
+        rules_at: f64::MIN,
+        last_document: None,
+    };
+    state.run(attempts, events).await
+}
+
+/// The desired state, and what is wrong with the manifests.
+fn load(config: &Config) -> anyhow::Result<(Desired, Vec<String>)> {
+    let path = &config.node_config;
+    let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    let node = NodeConfig::parse(&bytes).with_context(|| format!("reading {}", path.display()))?;
+    let files = match manifest_files(&config.manifests) {
+        Ok(files) => files,
+        Err(e) => return Ok((Desired::default(), vec![format!("{e:#}")])),
+    };
+    let built = skerry_workloads::parse_manifests(&files)
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+        .and_then(|workloads| desired::build(&workloads, &node));
+    Ok(match built {
+        Ok(desired) => (desired, vec![]),
+        Err(problems) => (Desired::default(), problems),
+    })
+}
+
+/// Manifest files in order of their names; no folder means no manifests.
+fn manifest_files(dir: &Path) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+    let mut files = vec![];
+    let entries = match fs::read_dir(dir) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(files),
+        other => other.with_context(|| format!("reading {}", dir.display()))?,
+    };
+    for entry in entries {
+        let path = entry.with_context(|| format!("reading {}", dir.display()))?.path();
+        let known = path.extension().and_then(|e| e.to_str()).is_some_and(|e| ["yaml", "yml", "json"].contains(&e));
+        if known {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            files.push((name, fs::read(&path).with_context(|| format!("reading {}", path.display()))?));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn host_name() -> String {
+    fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "localhost".into(), |s| s.trim().to_owned())
+}
+
+struct Loop<R, H> {
+    executor: Executor<R, H>,
+    desired: Desired,
+    observed: Observed,
+    manifest_errors: Vec<String>,
+    containerd_error: Option<String>,
+    name: String,
+    rules_at: f64,
+    last_document: Option<Vec<u8>>,
+}
+
+impl<R: Runtime, H: Host> Loop<R, H> {
+    async fn run(mut self, mut attempts: mpsc::Receiver<Attempt>, mut events: mpsc::Receiver<()>) -> anyhow::Result<()> {
+        let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+        let mut ready_sent = false;
+        loop {
+            let pause = self.converge().await;
+            self.publish();
+            if !ready_sent {
+                tell("READY=1");
+                ready_sent = true;
+            }
+            tell("WATCHDOG=1");
+            let sleep = tokio::time::sleep(pause);
+            tokio::pin!(sleep);
+            loop {
+                tokio::select! {
+                    () = &mut sleep => break,
+                    Some(()) = events.recv() => break,
+                    Some(a) = attempts.recv() => {
+                        if self.executor.prober.record(a) {
+                            break;
+                        }
+                    }
+                    _ = terminate.recv() => return self.leave(),
+                    _ = interrupt.recv() => return self.leave(),
+                }
+            }
+        }
+    }
+
+    fn leave(&mut self) -> anyhow::Result<()> {
+        tell("STOPPING=1");
+        tracing::info!("ending; containers keep running");
+        Ok(())
+    }
+
+    /// Observe, plan and act until there is nothing to do. Returns how long to
+    /// wait at most.
+    async fn converge(&mut self) -> Duration {
+        if let Err(e) = self.executor.host.ensure_base().await {
+            let text = format!("node network: {e:#}");
+            if self.executor.memory.events.back() != Some(&text) {
+                self.executor.memory.event(text);
+            }
+        }
+        let now = clock::boottime_secs();
+        if now - self.rules_at > RULES_REFRESH_SECS {
+            self.executor.memory.rules = None;
+            self.rules_at = now;
+        }
+        for _ in 0..ROUNDS_MAX {
+            match self.round().await {
+                Ok(Some(pause)) => return pause,
+                Ok(None) => {}
+                Err(e) => {
+                    if self.containerd_error.as_ref() != Some(&e) {
+                        tracing::warn!("{e}");
+                    }
+                    self.containerd_error = Some(e);
+                    return PAUSE;
+                }
+            }
+        }
+        PAUSE
+    }
+
+    /// One round; `Some`: nothing to do before this time has passed.
+    async fn round(&mut self) -> Result<Option<Duration>, String> {
+        let now = clock::boottime_secs();
+        self.observed = self.executor.observe(&self.desired, now).await.map_err(|e| e.to_string())?;
+        self.containerd_error = None;
+        let plan = plan(&self.desired, &self.observed, now);
+        if plan.actions.is_empty() {
+            let until = plan.wake_at.map_or(RESYNC, |at| Duration::from_secs_f64((at - now).max(0.05)));
+            return Ok(Some(until.min(RESYNC)));
+        }
+        for action in &plan.actions {
+            self.executor.execute(action, &self.desired, clock::boottime_secs()).await.map_err(|e| e.to_string())?;
+        }
+        Ok(None)
+    }
+
+    /// Write the status document; failures to do so are only logged, the
+    /// reader notices by its age.
+    fn publish(&mut self) {
+        let view = status::View {
+            node: &self.name,
+            desired: &self.desired,
+            observed: &self.observed,
+            memory: &self.executor.memory,
+            prober: &self.executor.prober,
+            containerd_error: self.containerd_error.as_deref(),
+            manifest_errors: &self.manifest_errors,
+        };
+        let bytes = status::document(&view, clock::boottime_secs()).to_bytes();
+        if self.last_document.as_ref() == Some(&bytes) {
+            return;
+        }
+        match durable::write_file_atomic(&self.executor.config.status, &bytes) {
+            Ok(()) => self.last_document = Some(bytes),
+            Err(e) => tracing::error!("{e}: {}", e.source),
+        }
+    }
+}
+
+fn tell(what: &str) {
+    if let Err(e) = notify::sd_notify(what) {
+        tracing::warn!("{e}: {}", e.source);
+    }
+}

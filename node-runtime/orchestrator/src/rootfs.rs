@@ -1,0 +1,106 @@
+//! Root file systems: an app's EROFS image, mounted once per node, and the
+//! options of each container's overlay on it.
+
+use std::{
+    fs::{self, File},
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+};
+
+use skerry_formats::ObjectDigest;
+use skerry_platform::{fsverity, mount};
+
+use crate::{config::AppRoots, containerd::Rootfs, desired::Container};
+
+/// Why an app's root is not usable.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RootfsError {
+    /// A file or folder could not be opened or made.
+    #[error("cannot {operation} {path}: {source}")]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The image is not what its name says. Never mounted.
+    #[error("app image {path} is not sealed as {expected} (measured: {measured}); it was changed or damaged")]
+    NotSealed {
+        /// The object.
+        path: PathBuf,
+        /// Its name.
+        expected: ObjectDigest,
+        /// What the kernel measured.
+        measured: String,
+    },
+    /// The kernel could not measure it.
+    #[error("measuring app image {path}: {source}")]
+    Measure {
+        /// The object.
+        path: PathBuf,
+        /// Why.
+        source: fsverity::FsVerityError,
+    },
+    /// The mount failed.
+    #[error("{0}: {reason}", reason = .0.source)]
+    Mount(#[from] mount::MountError),
+}
+
+fn io<'a>(operation: &'static str, path: &'a Path) -> impl Fn(std::io::Error) -> RootfsError + 'a {
+    move |source| RootfsError::Io { operation, path: path.into(), source }
+}
+
+/// Make the root of `container` ready: app image mounted below `apps`, empty
+/// writable layer in `layer`.
+pub(crate) fn prepare(
+    roots: &AppRoots,
+    apps: &Path,
+    layer: &Path,
+    container: &Container,
+) -> Result<Rootfs, RootfsError> {
+    let lower = match roots {
+        AppRoots::Folders(dir) => vec![format!("lowerdir={}", dir.join(&container.app).display())],
+        AppRoots::Objects(objects) => {
+            let at = mount_image(objects, apps, &container.composefs)?;
+            vec![
+                format!("lowerdir={}::{}", at.display(), objects.display()),
+                "metacopy=on".into(),
+                "redirect_dir=on".into(),
+                "verity=require".into(),
+            ]
+        }
+    };
+    // A restarted container starts from its image, as in Kubernetes.
+    match fs::remove_dir_all(layer) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(io("empty", layer)(e)),
+        _ => {}
+    }
+    let (upper, work) = (layer.join("upper"), layer.join("work"));
+    for dir in [&upper, &work] {
+        fs::create_dir_all(dir).map_err(io("create", dir))?;
+    }
+    let own = [format!("upperdir={}", upper.display()), format!("workdir={}", work.display())];
+    Ok(Rootfs { kind: "overlay".into(), source: "overlay".into(), options: lower.into_iter().chain(own).collect() })
+}
+
+/// Mount point of the app image, mounted if it was not.
+fn mount_image(objects: &Path, apps: &Path, digest: &ObjectDigest) -> Result<PathBuf, RootfsError> {
+    let at = apps.join(digest.to_hex());
+    if mount::is_mount_point(&at).map_err(io("look for", &at))? {
+        return Ok(at);
+    }
+    let path = objects.join(digest.object_path());
+    // Measured and mounted through one open file: what was checked is what
+    // gets mounted.
+    let file = File::open(&path).map_err(io("open", &path))?;
+    let measured = fsverity::measure(&file).map_err(|source| RootfsError::Measure { path: path.clone(), source })?;
+    if measured != Some(*digest) {
+        let measured = measured.map_or("not sealed".into(), |d| d.to_string());
+        return Err(RootfsError::NotSealed { path, expected: *digest, measured });
+    }
+    fs::create_dir_all(&at).map_err(io("create", &at))?;
+    mount::mount_erofs(file.as_fd(), &at)?;
+    Ok(at)
+}
