@@ -8,6 +8,8 @@ mod disk;
 mod ostree;
 mod parts;
 mod report;
+#[cfg(test)]
+mod tests;
 
 pub use self::{
     dir::verify_dir,
