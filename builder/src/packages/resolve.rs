@@ -22,7 +22,7 @@ use skerry_plan::{
 
 use self::{
     apt::{Apt, Suite},
-    index::{Release, find_packages},
+    index::{PackageIndex, Release, find_packages},
 };
 use super::{
     cache::Cache,
@@ -166,7 +166,7 @@ pub fn resolve(inputs: &ResolveInputs<'_>, progress: &Progress) -> Result<Lock, 
         let apt = Apt::new(inputs, arch, &suites)?;
         apt.update()?;
         step.advance(1);
-        roots.insert(arch, apt);
+        roots.insert(arch, (apt.indexes()?, apt));
     }
     let mut packages: BTreeMap<LockedPackage, BTreeSet<String>> = BTreeMap::new();
     for board in inputs.boards {
@@ -178,7 +178,7 @@ pub fn resolve(inputs: &ResolveInputs<'_>, progress: &Progress) -> Result<Lock, 
     }
     let tool_names: Vec<Wanted> = TOOLS.iter().map(|(n, why)| Wanted { name: (*n).into(), why: (*why).into(), suite: None }).collect();
     let tools = resolve_set(&roots[&host], &tool_names, "the build tools")?;
-    let suites = locked_suites(roots.values().next().expect("the host's architecture is always there"))?;
+    let suites = locked_suites(&roots[&host].1)?;
     let lock = Lock {
         version: VERSION,
         epoch: suites.iter().map(|s| s.date).max().unwrap_or(1),
@@ -190,11 +190,11 @@ pub fn resolve(inputs: &ResolveInputs<'_>, progress: &Progress) -> Result<Lock, 
     Ok(lock)
 }
 
-fn resolve_set(apt: &Apt, wanted: &[Wanted], what: &str) -> Result<Vec<LockedPackage>, ResolveError> {
+fn resolve_set((indexes, apt): &(Vec<PackageIndex>, Apt), wanted: &[Wanted], what: &str) -> Result<Vec<LockedPackage>, ResolveError> {
     let names: BTreeSet<&str> = wanted.iter().map(|w| w.name.as_str()).collect();
     let given: Vec<&str> = EXCLUDED.iter().map(|(name, _)| *name).filter(|n| !names.contains(n)).collect();
     let selected = apt.select(wanted, &given, what)?;
-    let mut packages = find_packages(&apt.indexes()?, &selected)?;
+    let mut packages = find_packages(indexes, &selected)?;
     packages.sort();
     Ok(packages)
 }

@@ -75,7 +75,6 @@ impl Apt {
             fs::create_dir_all(&folder).map_err(io_error("creating", &folder))?;
         }
         self.write("etc/apt/sources.list", sources)?;
-        self.write("etc/apt/preferences", &self.preferences())?;
         self.write("apt.conf", &self.settings(arch, expired))
     }
 
@@ -84,11 +83,21 @@ impl Apt {
         fs::write(&path, text).map_err(io_error("writing", &path))
     }
 
-    /// Suites beside the base's own stand behind it: a package comes from there
-    /// only if it is asked for with `NAME/SUITE`, or if such a one needs it.
-    fn preferences(&self) -> String {
-        let others = self.suites.iter().filter(|s| s.on_demand).map(|s| &s.name);
-        others.map(|name| format!("Package: *\nPin: release n={name}\nPin-Priority: 100\n\nPackage: *\nPin: release a={name}\nPin-Priority: 100\n\n")).collect()
+    /// Suites beside the base's own stand behind it, apart from the packages
+    /// that are wanted from there.
+    fn preferences(&self, wanted: &[Wanted]) -> String {
+        let mut out = String::new();
+        // A suite may be named by its codename or by its role (testing).
+        let mut pin = |package: &str, suite: &str, priority: u32| {
+            for key in ["n", "a"] {
+                out += &format!("Package: {package}\nPin: release {key}={suite}\nPin-Priority: {priority}\n\n");
+            }
+        };
+        self.suites.iter().filter(|s| s.on_demand).for_each(|s| pin("*", &s.name, 100));
+        for (name, suite) in wanted.iter().filter_map(|w| Some((&w.name, w.suite.as_ref()?))) {
+            pin(name, suite, 990);
+        }
+        out
     }
 
     fn settings(&self, arch: Arch, expired: Expired) -> String {
@@ -161,17 +170,27 @@ impl Apt {
     pub(super) fn select(&self, wanted: &[Wanted], given: &[&str], what: &str) -> Result<Vec<Selected>, ResolveError> {
         let status: String = given.iter().map(|name| given_package(name)).collect();
         self.write("status", &status)?;
-        let mut command = self.command();
-        command.args(["install", "--simulate", "-q", "-y", "--"]);
-        command.args(wanted.iter().map(|w| match &w.suite {
-            Some(suite) => format!("{}/{suite}", w.name),
-            None => w.name.clone(),
-        }));
-        let output = match host::run(command, "choosing packages") {
-            Err(HostError::Failed { stderr, .. }) => return Err(ResolveError::Unsatisfiable { what: what.into(), detail: stderr }),
-            other => other?,
+        self.write("etc/apt/preferences", &self.preferences(wanted))?;
+        // First with everything else from the base suite; if that does not fit,
+        // with what the packages of other suites need from there too.
+        let plain = wanted.iter().map(|w| w.name.clone()).collect();
+        let output = match self.simulate(plain) {
+            Err(HostError::Failed { .. }) if wanted.iter().any(|w| w.suite.is_some()) => self.simulate(
+                wanted.iter().map(|w| w.suite.as_ref().map_or_else(|| w.name.clone(), |suite| format!("{}/{suite}", w.name))).collect(),
+            ),
+            other => other,
         };
-        parse_simulation(&String::from_utf8_lossy(&output.stdout)).map_err(ResolveError::Unexpected)
+        match output {
+            Ok(text) => parse_simulation(&text).map_err(ResolveError::Unexpected),
+            Err(HostError::Failed { stderr, .. }) => Err(ResolveError::Unsatisfiable { what: what.into(), detail: stderr }),
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    fn simulate(&self, packages: Vec<String>) -> Result<String, HostError> {
+        let mut command = self.command();
+        command.args(["install", "--simulate", "-q", "-y", "--"]).args(packages);
+        host::run(command, "choosing packages").map(|o| String::from_utf8_lossy(&o.stdout).into_owned())
     }
 
     /// The package indexes, in the order of preference.

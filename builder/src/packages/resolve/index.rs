@@ -1,6 +1,6 @@
 //! Reads the archive's index files. Pure; apt has verified them before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::fmt::rfc2822;
 use skerry_plan::lock::{Archive, LockedPackage};
@@ -34,9 +34,14 @@ impl Release {
 /// so that packages come from the archive that keeps them longest.
 pub(super) fn find_packages(indexes: &[PackageIndex], selected: &[Selected]) -> Result<Vec<LockedPackage>, ResolveError> {
     let mut missing: BTreeMap<(&str, &str, &str), ()> = selected.iter().map(|s| ((s.name.as_str(), s.version.as_str(), s.arch.as_str()), ())).collect();
+    let names: BTreeSet<&str> = selected.iter().map(|s| s.name.as_str()).collect();
     let mut out = Vec::new();
     for index in indexes {
         for stanza in index.text.split("\n\n") {
+            // The name comes first: most stanzas are done with here.
+            if stanza.strip_prefix("Package: ").and_then(|s| s.lines().next()).is_some_and(|n| !names.contains(n.trim())) {
+                continue;
+            }
             let field = |name: &str| field(stanza, name);
             let (Some(name), Some(version), Some(arch)) = (field("Package"), field("Version"), field("Architecture")) else { continue };
             if missing.remove(&(name, version, arch)).is_some() {
