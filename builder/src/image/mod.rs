@@ -10,6 +10,8 @@ pub mod esp;
 pub mod initrd;
 pub mod inspect;
 pub mod system_fs;
+#[cfg(test)]
+mod tests;
 pub mod uki;
 pub mod verity;
 mod window;

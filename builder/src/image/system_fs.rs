@@ -25,6 +25,8 @@ use crate::{commit::SealedObject, tree::model::Origin};
 
 const BLOCK: u64 = 4096;
 const JOURNAL_MIB: u64 = 8;
+/// mkfs refuses the journal on anything much smaller.
+const SIZE_MIB_MIN: u64 = 32;
 const INODE_BYTES: u64 = 256;
 const BYTES_PER_INODE: u64 = 16384;
 /// `EXT4_EXTENTS_FL | EXT4_VERITY_FL`.
@@ -32,7 +34,7 @@ const SEALED_FLAGS: u32 = 0x18_0000;
 const FEATURES: &str = "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,\
                         sparse_super,large_file,huge_file,dir_nlink,extra_isize,metadata_csum,verity";
 /// In place of the host's `/etc/mke2fs.conf`, which must not matter.
-const MKE2FS_CONF: &str = "[defaults]\n\tblocksize = 4096\n[fs_types]\n\text4 = {\n\t}\n\tsmall = {\n\t}\n\tbig = {\n\t}\n";
+const MKE2FS_CONF: &str = "[defaults]\n\tblocksize = 4096\n[fs_types]\n\text4 = {\n\t\tinode_size = 256\n\t}\n\tsmall = {\n\t\tinode_size = 256\n\t}\n\tbig = {\n\t\tinode_size = 256\n\t}\n";
 const LABEL: &str = "skerry-system";
 
 /// What SYSTEM holds.
@@ -141,7 +143,7 @@ fn check_size(spec: &SystemSpec<'_>, staged: &[Staged]) -> Result<(), ImageError
     let folders = 300 * BLOCK;
     // 64 MiB of image need 1 MiB of inode tables and a little more.
     let own = JOURNAL_MIB + 2 + spec.size_mib * INODE_BYTES / BYTES_PER_INODE + spec.size_mib / 256;
-    let need_mib = (objects + release + folders).div_ceil(1 << 20) + own;
+    let need_mib = ((objects + release + folders).div_ceil(1 << 20) + own).max(SIZE_MIB_MIN);
     if need_mib > spec.size_mib {
         return Err(ImageError::TooSmall { what: "SYSTEM", key: "system_image_mib", need_mib, have_mib: spec.size_mib });
     }
