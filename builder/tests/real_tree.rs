@@ -17,34 +17,13 @@ use skerry::{
 };
 use skerry_plan::{board::{Arch, BoardSpec}, lock::LockedPackage, spec::ImageSpec};
 
-const BOARD: &str = r#"
-name = "x86_64-efi"
-description = "test"
-arch = "x86_64"
-[kernel]
-package = "linux-image-amd64"
-args = ["console=ttyS0"]
-[modules]
-initrd = ["arch/x86/crypto/sha256-ssse3", "crypto/crc32c_generic", "drivers/block/virtio_blk", "drivers/nvme/host/nvme", "drivers/ata/ahci",
-  "drivers/scsi/sd_mod", "fs/ext4/ext4", "fs/erofs/erofs", "fs/overlayfs/overlay"]
-system = ["drivers/net/virtio_net", "drivers/char/hw_random/virtio-rng", "fs/fat/vfat", "fs/nls/nls_ascii", "fs/nls/nls_cp437", "fs/efivarfs/efivarfs",
-  "net/bridge/bridge", "net/bridge/br_netfilter", "drivers/net/veth", "net/netfilter/nf_tables", "net/netfilter/nft_{ct,masq,nat,chain_nat,limit,log,fib_inet,reject_inet,redir,hash,numgen}",
-  "drivers/net/ethernet/intel/{e1000e/e1000e,igb/igb,igc/igc}", "drivers/net/ethernet/realtek/r8169", "drivers/watchdog/{i6300esb,iTCO_wdt,softdog}",
-  "drivers/usb/host/xhci-pci", "drivers/usb/storage/{usb-storage,uas}"]
-[partitions]
-esp_mib = 128
-system_image_mib = 256
-system_mib = 1024
-[watchdog]
-module = "i6300esb"
-timeout_secs = 30
-"#;
+const BOARD: &str = include_str!("../../boards/x86_64-uefi.toml");
 
 const SPEC: &str = r#"
 product = "demo"
 version = "1.0.0"
 sequence = 1
-boards = ["x86_64-efi"]
+boards = ["x86_64-uefi"]
 "#;
 
 struct HostTools {

@@ -307,3 +307,6 @@ pub(crate) fn clean_path(raw: &[u8]) -> Option<String> {
     }
     Some(parts.join("/"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,8 @@
 pub mod app;
 pub mod config;
 pub mod elf;
+#[cfg(test)]
+mod elf_fixture;
 pub mod error;
 pub mod lint;
 pub mod model;

@@ -76,3 +76,6 @@ fn app_config(config: &ImageConfiguration) -> AppConfig {
         user: c.user().clone().unwrap_or_default(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use oci_client::{Client, Reference, client::ClientConfig, secrets::RegistryAuth};
+use oci_client::{Client, Reference, client::{ClientConfig, ClientProtocol}, secrets::RegistryAuth};
 use oci_spec::image::{Descriptor, ImageIndex};
 use sha2::{Digest as _, Sha256};
 use skerry_formats::Sha256Digest;
@@ -199,6 +199,14 @@ impl<'a> Source<'a> {
         write_atomically(path, bytes).map_err(io_error(self.app, "writing", path))
     }
 
+    /// HTTPS, except to a registry on this machine; as container tools do.
+    fn client_config(&self) -> ClientConfig {
+        let host = self.registry.as_ref().map(|r| r.resolve_registry().to_string()).unwrap_or_default();
+        let local = matches!(host.split(':').next(), Some("localhost" | "127.0.0.1"));
+        let protocol = if local { ClientProtocol::Http } else { ClientProtocol::Https };
+        ClientConfig { protocol, ..ClientConfig::default() }
+    }
+
     /// Run a request to its end, on a thread of its own: the caller may be
     /// inside another runtime.
     fn ask<T, F>(&self, request: F) -> Result<T, AppError>
@@ -209,7 +217,7 @@ impl<'a> Source<'a> {
         let failed = |detail: String| AppError::Registry { app: self.app.name.clone(), image: self.app.image.clone(), detail };
         let run = || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
-            runtime.block_on(request(Client::new(ClientConfig::default()))).map_err(|e| e.to_string())
+            runtime.block_on(request(Client::new(self.client_config()))).map_err(|e| e.to_string())
         };
         std::thread::scope(|scope| scope.spawn(run).join()).unwrap_or_else(|_| Err("the request panicked".into())).map_err(failed)
     }

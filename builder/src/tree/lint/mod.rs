@@ -32,3 +32,6 @@ pub fn lint_app(tree: &Tree) -> Vec<Problem> {
     problems.sort();
     problems
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,8 +55,14 @@ pub(in crate::tree) fn resolve(tree: &Tree, path: &str) -> Resolved {
             }
             Some(_) => {}
             None => {
-                todo.reverse();
-                at.extend(todo.into_iter().filter(|p| !p.is_empty() && p != "."));
+                // The rest is taken as it is written.
+                while let Some(part) = todo.pop() {
+                    match part.as_str() {
+                        "" | "." => {}
+                        ".." => drop(at.pop()),
+                        _ => at.push(part),
+                    }
+                }
                 return Resolved::Nothing(at.join("/"));
             }
         }
