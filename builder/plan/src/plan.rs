@@ -191,6 +191,7 @@ fn cmdline(spec: &ImageSpec, board: &BoardSpec) -> Vec<String> {
     let fixed = [
         "gpt".to_string(),
         format!("skerry.system-mib={}", board.partitions.system_mib),
+        format!("skerry.watchdog={}", board.watchdog.timeout_secs),
         "panic=10".to_string(),
         "systemd.condition_needs_update=no".to_string(),
     ];

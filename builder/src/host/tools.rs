@@ -165,9 +165,3 @@ fn place(target: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> Result<()
     }
     make(target).map_err(io_error("creating", target))
 }
-
-impl crate::tree::os::Tools for Toolbox {
-    fn command(&self, name: &str) -> Result<Command, String> {
-        Toolbox::command(self, name).map_err(|e| e.to_string())
-    }
-}

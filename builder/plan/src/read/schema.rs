@@ -104,16 +104,22 @@ fn in_table(name: &str) -> String {
 }
 
 fn table(table: &DeTable<'_>, span: Range<usize>, name: &str, fields: &'static [Field], report: &mut Reporter<'_>) {
+    // A misspelt key is one mistake, not an unknown and a missing one.
+    let mut meant = Vec::new();
     for (key, val) in table {
         match fields.iter().find(|f| f.name == key.get_ref()) {
             Some(field) => {
                 let full = if name.is_empty() { field.name.to_string() } else { format!("{name}.{}", field.name) };
                 value(val, &full, field.ty, report);
             }
-            None => report.at(key.span(), unknown_key(key.get_ref(), name, fields)),
+            None => {
+                let near = nearest(key.get_ref(), fields.iter().map(|f| f.name));
+                meant.extend(near);
+                report.at(key.span(), unknown_key(key.get_ref(), name, near, fields));
+            }
         }
     }
-    for field in fields.iter().filter(|f| f.required && !table.contains_key(f.name)) {
+    for field in fields.iter().filter(|f| f.required && !table.contains_key(f.name) && !meant.contains(&f.name)) {
         let example = match field.ty {
             Type::Table(_) => format!("[{}]", field.name),
             Type::Tables(_) => format!("[[{}]]", field.name),
@@ -125,11 +131,10 @@ fn table(table: &DeTable<'_>, span: Range<usize>, name: &str, fields: &'static [
     }
 }
 
-fn unknown_key(key: &str, name: &str, fields: &[Field]) -> String {
-    let known = || fields.iter().map(|f| f.name);
-    let hint = match nearest(key, known()) {
+fn unknown_key(key: &str, name: &str, near: Option<&str>, fields: &[Field]) -> String {
+    let hint = match near {
         Some(near) => format!("did you mean \"{near}\"?"),
-        None => format!("known keys: {}", known().collect::<Vec<_>>().join(", ")),
+        None => format!("known keys: {}", fields.iter().map(|f| f.name).collect::<Vec<_>>().join(", ")),
     };
     format!("unknown key \"{key}\"{}; {hint}", in_table(name))
 }
