@@ -195,3 +195,69 @@ fn id_text(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::release::testing::{Sample, write_statement};
+
+    fn bytes() -> Vec<u8> {
+        let dir = tempfile::tempdir().unwrap();
+        write_statement(&dir.path().join("out"), &Sample::new(1), dir.path());
+        std::fs::read(dir.path().join("out").join(SBOM_JSON)).unwrap()
+    }
+
+    /// Required by SPDX 2.3, clauses 6 (document) and 7 (package).
+    #[test]
+    fn required_fields_are_there_and_ids_are_unique() {
+        let doc: Value = serde_json::from_slice(&bytes()).unwrap();
+        assert_eq!(doc["spdxVersion"], "SPDX-2.3");
+        assert_eq!(doc["dataLicense"], "CC0-1.0");
+        assert_eq!(doc["SPDXID"], "SPDXRef-DOCUMENT");
+        assert_eq!(doc["creationInfo"]["created"], "2026-09-21T14:13:20Z");
+        assert!(!doc["creationInfo"]["creators"].as_array().unwrap().is_empty());
+        assert!(doc["documentNamespace"].as_str().unwrap().starts_with("https://"));
+        let mut ids = BTreeSet::from([DOCUMENT.to_string()]);
+        for p in doc["packages"].as_array().unwrap() {
+            let id = p["SPDXID"].as_str().unwrap();
+            let ok = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
+            assert!(id.strip_prefix("SPDXRef-").unwrap().chars().all(ok), "{id}");
+            assert!(ids.insert(id.into()), "{id} twice");
+            for key in ["name", "versionInfo", "downloadLocation", "licenseConcluded", "licenseDeclared", "copyrightText"] {
+                assert!(p[key].is_string(), "{id} has no {key}");
+            }
+            assert_eq!(p["filesAnalyzed"], false);
+            assert!(p["externalRefs"][0]["referenceLocator"].as_str().unwrap().starts_with("pkg:"));
+        }
+        let mut contained = BTreeSet::new();
+        for r in doc["relationships"].as_array().unwrap() {
+            let (from, to) = (r["spdxElementId"].as_str().unwrap(), r["relatedSpdxElement"].as_str().unwrap());
+            assert!(ids.contains(from) && ids.contains(to), "{from} -> {to}");
+            contained.insert(to.to_string());
+        }
+        assert_eq!(contained.len(), ids.len() - 1, "everything but the document is described or contained");
+    }
+
+    #[test]
+    fn packages_programs_and_apps_that_are_in_the_image_and_no_other() {
+        let doc: Value = serde_json::from_slice(&bytes()).unwrap();
+        let purls: Vec<_> = doc["packages"].as_array().unwrap().iter().map(|p| p["externalRefs"][0]["referenceLocator"].as_str().unwrap().to_string()).collect();
+        assert_eq!(
+            purls,
+            [
+                "pkg:generic/demo@1.1?board=x86_64-test".to_string(),
+                "pkg:deb/debian/libchanging@1.1?arch=amd64&distro=debian-trixie&upstream=src-libchanging%401.1".into(),
+                "pkg:deb/debian/libstable%2Bx@1%3A2.0%2Bdeb13u1?arch=amd64&distro=debian-trixie&upstream=src-libstable%2Bx%401%3A2.0%2Bdeb13u1".into(),
+                "pkg:deb/debian/linux-image-test@6.12-1?arch=amd64&distro=debian-trixie&upstream=src-linux-image-test%406.12-1".into(),
+                format!("pkg:generic/skerry-node@{}", env!("CARGO_PKG_VERSION")),
+                format!("pkg:oci/hello@sha256%3A{}?repository_url=registry.example%2Fteam%2FHello&tag=1.0", Sha256Digest([9; 32])),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_same_release_gives_the_same_bytes() {
+        assert_eq!(bytes(), bytes());
+    }
+}

@@ -231,7 +231,7 @@ fn write_disk(dir: &Path, sample: &Sample, statement: &Statement, uki: &[u8], ca
     ];
     let spec = SystemSpec {
         identity: "test",
-        size_mib: 24,
+        size_mib: 64,
         epoch: EPOCH,
         objects: &statement.objects,
         sequence: Sequence(sample.sequence),

@@ -254,3 +254,51 @@ fn statement(inputs: &ReleaseInputs<'_>, index: &Index, index_bytes: &[u8]) -> R
 fn io_error(operation: &'static str, path: &Path, source: io::Error) -> WriteError {
     WriteError::Io { operation, path: path.into(), source }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::release::testing::{Sample, release_key, write_full, write_statement};
+
+    #[test]
+    fn two_folders_two_caches_one_set_of_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a", "b"] {
+            write_full(&dir.path().join(name), &Sample::new(1), &dir.path().join(format!("cache-{name}")));
+        }
+        let sums = |name: &str| {
+            let text = fs::read_to_string(dir.path().join(name).join("SHA256SUMS")).unwrap();
+            // OSTree's repository keeps a time in its detached metadata.
+            text.lines().filter(|l| !l.contains("  ostree/")).map(String::from).collect::<Vec<_>>()
+        };
+        assert!(sums("a").len() > 10);
+        assert_eq!(sums("a"), sums("b"));
+    }
+
+    #[test]
+    fn the_statement_is_signed_and_says_what_the_index_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let s = write_statement(&dir.path().join("out"), &Sample::new(3), dir.path());
+        let trusted = [release_key().verifying_key()];
+        sign::verify_bytes("release", sign::DOMAIN_RELEASE, &s.release_json, &s.release_sig, &trusted).unwrap();
+        let index = Index::parse(&s.index).unwrap();
+        assert_eq!(totals(&index), s.release.totals);
+        assert_eq!(index.get(&s.release.uki.object).unwrap().role, Role::Uki);
+        assert_eq!(index.get(&s.release.os.composefs).unwrap().role, Role::Erofs);
+        assert_eq!(s.release.sequence, Sequence(3));
+        let data = index.entries().iter().filter(|e| e.role == Role::Data).count();
+        assert_eq!(data, 5, "two libraries, one of them shared with the app, two programs, one private file");
+        assert!(fs::read(dir.path().join("out").join(LOCK_FILE)).unwrap() == b"# lock\n");
+    }
+
+    #[test]
+    fn objects_of_another_build_are_not_mixed_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("out");
+        fs::create_dir_all(out.join(OBJECTS)).unwrap();
+        let result = std::panic::catch_unwind(|| write_statement(&out, &Sample::new(1), dir.path()));
+        assert!(result.is_err());
+        assert!(!out.join(RELEASE_FILE).exists());
+    }
+}

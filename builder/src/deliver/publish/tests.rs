@@ -1,0 +1,290 @@
+#![allow(clippy::unwrap_used)]
+//! A real TUF client looks at the repository after every single write.
+
+use std::cell::Cell;
+
+use skerry_formats::ObjectDigest;
+use tough::{ExpirationEnforcement, FilesystemTransport, IntoVec as _, RepositoryLoader, TargetName};
+
+use super::*;
+use crate::release::{
+    keys,
+    objects::check_compressed,
+    testing::{BOARD, PRODUCT, Sample, write_statement},
+    tuf_keys::block_on,
+};
+
+/// Keys, releases and a repository in one folder.
+struct Bench {
+    dir: tempfile::TempDir,
+    keys: TufKeys,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        keys::init(&dir.path().join("keys"), 3650, now(), &mut rand_core::OsRng).unwrap();
+        let keys = TufKeys::load(&dir.path().join("keys"), &PUBLISH_ROLES).unwrap();
+        Self { dir, keys }
+    }
+
+    fn repo(&self) -> PathBuf {
+        self.dir.path().join("updates")
+    }
+
+    fn release(&self, sample: &Sample) -> PathBuf {
+        let dir = self.dir.path().join(format!("release-{}-{}", sample.sequence, sample.seed));
+        if !dir.exists() {
+            write_statement(&dir, sample, &self.dir.path().join("cache"));
+        }
+        dir
+    }
+
+    fn publish_sample(&self, sample: &Sample, channel: &str) -> Result<Outcome, PublishError> {
+        let dir = self.release(sample);
+        publish(&self.repo(), &request(&dir, channel), &self.keys, &Progress::none())
+    }
+
+    fn publish(&self, sequence: u32) -> Result<Outcome, PublishError> {
+        self.publish_sample(&Sample::new(sequence), "stable")
+    }
+
+    fn client(&self, channel: &str) -> Option<Sequence> {
+        client(&self.repo(), &self.keys.root, &self.dir.path().join("datastore"), channel)
+    }
+}
+
+fn now() -> Timestamp {
+    "2026-03-01T00:00:00Z".parse().unwrap()
+}
+
+fn request<'a>(release_dir: &'a Path, channel: &'a str) -> Request<'a> {
+    Request { release_dir, channel, expiry: Expiry::default(), now: now() }
+}
+
+/// What a node does: TUF check with a lasting datastore, then the release on
+/// offer with every object of it. Panics on anything that does not fit.
+fn client(repo: &Path, root: &[u8], datastore: &Path, channel: &str) -> Option<Sequence> {
+    if !repo.join("metadata/timestamp.json").exists() {
+        return None;
+    }
+    fs::create_dir_all(datastore).unwrap();
+    let url = |name: &str| url::Url::from_directory_path(repo.join(name)).unwrap();
+    let loader = RepositoryLoader::new(&root, url(METADATA), url(TARGETS))
+        .transport(FilesystemTransport)
+        .datastore(datastore)
+        .expiration_enforcement(ExpirationEnforcement::Unsafe);
+    let loaded = block_on(loader.load()).unwrap();
+    let get = |name: &str| {
+        let name = TargetName::new(name).unwrap();
+        block_on(async { Some(loaded.read_target(&name).await.unwrap()?.into_vec().await.unwrap()) })
+    };
+    let offer = Channel::parse(&get(&channel_target(channel, PRODUCT, BOARD))?).unwrap();
+    let target = |file: &str| get(&release_target(PRODUCT, BOARD, offer.sequence, file)).unwrap();
+    let release = Release::parse(&target(RELEASE_FILE)).unwrap();
+    assert_eq!(release.sequence, offer.sequence);
+    target(RELEASE_SIG_FILE);
+    let index_bytes = zstd::decode_all(&target(INDEX_ZST_FILE)[..]).unwrap();
+    assert_eq!(Sha256Digest::of(&index_bytes), release.index.sha256);
+    for e in Index::parse(&index_bytes).unwrap().entries() {
+        let file = fs::File::open(repo.join(OBJECTS).join(compressed_path(&e.digest))).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), e.compressed_bytes);
+        check_compressed(file, &e.digest, e.size_bytes).unwrap();
+    }
+    Some(offer.sequence)
+}
+
+/// All files of the repository with their content.
+fn snapshot(repo: &Path) -> BTreeMap<String, Sha256Digest> {
+    crate::release::sums::sum_all(repo).unwrap()
+}
+
+#[test]
+fn two_releases_one_after_the_other() {
+    let b = Bench::new();
+    assert!(matches!(b.publish(1).unwrap(), Outcome::Published { previous: None, .. }));
+    assert_eq!(b.client("stable"), Some(Sequence(1)));
+    let Outcome::Published { objects_new, previous, .. } = b.publish(2).unwrap() else { panic!("nothing published") };
+    assert_eq!((objects_new, previous), (3, Some(Sequence(1))), "library, metadata image, kernel image");
+    assert_eq!(b.client("stable"), Some(Sequence(2)));
+    let names: Vec<_> = snapshot(&b.repo()).into_keys().filter(|n| n.ends_with("/release.json")).collect();
+    assert_eq!(names.len(), 2, "the first release is still there: {names:?}");
+    assert_eq!(b.client("beta"), None, "no such channel");
+}
+
+#[test]
+fn publishing_again_changes_no_byte() {
+    let b = Bench::new();
+    b.publish(1).unwrap();
+    let before = snapshot(&b.repo());
+    assert_eq!(b.publish(1).unwrap(), Outcome::AlreadyPublished);
+    assert_eq!(snapshot(&b.repo()), before);
+}
+
+#[test]
+fn lower_and_used_sequences_are_refused() {
+    let b = Bench::new();
+    b.publish(1).unwrap();
+    b.publish(2).unwrap();
+    let before = snapshot(&b.repo());
+    let lower = b.publish(1).unwrap_err();
+    assert!(matches!(&lower, PublishError::Sequence { current: Sequence(2), .. }), "{lower}");
+    let other = b.publish_sample(&Sample { seed: 77, ..Sample::new(2) }, "stable").unwrap_err();
+    assert!(matches!(other, PublishError::SequenceTaken { .. }), "{other}");
+    assert_eq!(snapshot(&b.repo()), before);
+    // Another channel may stand at an older release; its files are there.
+    let Outcome::Published { objects_new, .. } = b.publish_sample(&Sample::new(1), "beta").unwrap() else { panic!() };
+    assert_eq!(objects_new, 0);
+    assert_eq!((b.client("beta"), b.client("stable")), (Some(Sequence(1)), Some(Sequence(2))));
+}
+
+/// Fails at the n-th write; a client looks before every write.
+struct Failing<'a> {
+    inner: FolderStore,
+    left: Cell<usize>,
+    look: &'a dyn Fn(),
+}
+
+impl Failing<'_> {
+    fn tick(&self) -> io::Result<()> {
+        (self.look)();
+        match self.left.get() {
+            0 => Err(io::Error::other("power cut")),
+            n => {
+                self.left.set(n - 1);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Store for Failing<'_> {
+    fn size(&self, path: &str) -> io::Result<Option<u64>> {
+        self.inner.size(path)
+    }
+    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        self.inner.read(path)
+    }
+    fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        self.tick()?;
+        self.inner.write(path, bytes)
+    }
+    fn copy_in(&self, from: &Path, path: &str) -> io::Result<()> {
+        self.tick()?;
+        self.inner.copy_in(from, path)
+    }
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        self.inner.list(folder)
+    }
+    fn root(&self) -> &Path {
+        self.inner.root()
+    }
+}
+
+/// Publish `sequence` with a power cut at every write in turn; the client sees
+/// `before` all the time. Then publish it for good.
+fn crash_everywhere(b: &Bench, sequence: u32, before: Option<Sequence>) {
+    let dir = b.release(&Sample::new(sequence));
+    for cut in 0.. {
+        let look = || assert_eq!(b.client("stable"), before, "cut at write {cut}");
+        let store = Failing { inner: FolderStore::new(&b.repo()), left: Cell::new(cut), look: &look };
+        match publish_to(&store, &request(&dir, "stable"), &b.keys, &Progress::none()) {
+            Err(PublishError::Io { .. }) => look(),
+            Ok(_) => {
+                assert!(cut > 0 && store.left.get() == 0, "every write was cut once");
+                break;
+            }
+            Err(e) => panic!("cut at write {cut}: {e}"),
+        }
+    }
+    assert_eq!(b.client("stable"), Some(Sequence(sequence)));
+}
+
+#[test]
+fn power_cut_at_every_write_leaves_the_old_or_the_new_state() {
+    let b = Bench::new();
+    fs::create_dir(b.repo()).unwrap();
+    crash_everywhere(&b, 1, None);
+    crash_everywhere(&b, 2, Some(Sequence(1)));
+}
+
+#[test]
+fn numbers_of_a_publisher_that_was_killed_are_not_used_again() {
+    let b = Bench::new();
+    b.publish(1).unwrap();
+    let left = b.repo().join("metadata/7.targets.json");
+    fs::write(&left, "half").unwrap();
+    b.publish(2).unwrap();
+    assert_eq!(fs::read(&left).unwrap(), b"half");
+    assert!(b.repo().join("metadata/8.targets.json").exists());
+    assert_eq!(b.client("stable"), Some(Sequence(2)));
+}
+
+#[test]
+fn two_publishers_at_once() {
+    let b = Bench::new();
+    let held = lock(&b.repo()).unwrap();
+    assert!(matches!(b.publish(1), Err(PublishError::Locked(_))));
+    drop(held);
+    b.publish(1).unwrap();
+}
+
+#[test]
+fn refresh_needs_no_targets_key_and_moves_only_the_dates() {
+    let b = Bench::new();
+    let two = TufKeys::load(&b.dir.path().join("keys"), &REFRESH_ROLES).unwrap();
+    let expiry = Expiry { timestamp_days: 10, others_days: 20 };
+    assert!(matches!(refresh(&b.repo(), &two, expiry, now()), Err(PublishError::NoRepository(_))));
+    b.publish(1).unwrap();
+    assert_eq!(b.client("stable"), Some(Sequence(1)));
+    let before = snapshot(&b.repo());
+    refresh(&b.repo(), &two, expiry, now()).unwrap();
+    assert_eq!(b.client("stable"), Some(Sequence(1)));
+    let after = snapshot(&b.repo());
+    let changed: Vec<_> = after.iter().filter(|(n, d)| before.get(*n) != Some(d)).map(|(n, _)| n.as_str()).collect();
+    assert_eq!(changed, ["metadata/2.snapshot.json", "metadata/timestamp.json"]);
+    let expires = |name: &str| {
+        let json: serde_json::Value = serde_json::from_slice(&fs::read(b.repo().join("metadata").join(name)).unwrap()).unwrap();
+        json["signed"]["expires"].as_str().unwrap().to_string()
+    };
+    assert_eq!(expires("timestamp.json"), "2026-03-11T00:00:00Z");
+    assert_eq!(expires("2.snapshot.json"), "2026-03-21T00:00:00Z");
+    assert_eq!(expires("1.targets.json"), "2027-03-01T00:00:00Z");
+}
+
+#[test]
+fn keys_of_a_stranger() {
+    let (b, stranger) = (Bench::new(), Bench::new());
+    b.publish(1).unwrap();
+    let before = snapshot(&b.repo());
+    let dir = b.release(&Sample::new(2));
+    let whole = publish(&b.repo(), &request(&dir, "stable"), &stranger.keys, &Progress::none()).unwrap_err();
+    assert!(matches!(whole, PublishError::Repository { .. }), "{whole}");
+    let mixed = TufKeys { root: b.keys.root.clone(), ..stranger.keys.clone() };
+    let mixed = publish(&b.repo(), &request(&dir, "stable"), &mixed, &Progress::none()).unwrap_err();
+    assert!(matches!(mixed, PublishError::Sign(_)), "{mixed}");
+    assert_eq!(b.client("stable"), Some(Sequence(1)));
+    let metadata = |s: &BTreeMap<String, Sha256Digest>| s.iter().filter(|(n, _)| n.starts_with(METADATA)).map(|(n, d)| (n.clone(), *d)).collect::<Vec<_>>();
+    assert_eq!(metadata(&snapshot(&b.repo())), metadata(&before));
+}
+
+#[test]
+fn an_object_of_another_compressor_is_not_replaced() {
+    let b = Bench::new();
+    b.publish(1).unwrap();
+    let digest: ObjectDigest = Index::parse(&fs::read(b.release(&Sample::new(2)).join(INDEX_FILE)).unwrap()).unwrap().entries()[0].digest;
+    let path = b.repo().join(OBJECTS).join(compressed_path(&digest));
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, "other bytes").unwrap();
+    let err = b.publish(2).unwrap_err();
+    assert!(matches!(&err, PublishError::ObjectDiffers { there: 11, .. }), "{err}");
+    assert_eq!(fs::read(&path).unwrap(), b"other bytes");
+}
+
+#[test]
+fn channel_names_are_checked() {
+    let b = Bench::new();
+    for bad in ["", "Stable", "a/b", "..", "with space", &"x".repeat(41)] {
+        assert!(matches!(b.publish_sample(&Sample::new(1), bad), Err(PublishError::ChannelName(_))), "{bad}");
+    }
+}
