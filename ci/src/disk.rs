@@ -102,6 +102,9 @@ impl System {
     /// # Errors
     /// If it does not fit.
     pub fn fill(&self, name: &str, bytes: u64) -> Result<()> {
+        // debugfs ends well even if it runs out of space in the middle.
+        let free = self.free_bytes()?;
+        ensure!(bytes <= free, "{bytes} bytes do not fit into {free}");
         let ballast = tempfile::NamedTempFile::new()?;
         // Not zeros: debugfs would leave holes.
         let block = [0xa5u8; 1 << 16];

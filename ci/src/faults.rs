@@ -87,6 +87,7 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 struct Request {
     path: String,
     from: Option<u64>,
+    close: bool,
 }
 
 fn read_request(reader: &mut impl BufRead) -> std::io::Result<Option<Request>> {
@@ -100,13 +101,14 @@ fn read_request(reader: &mut impl BufRead) -> std::io::Result<Option<Request>> {
         match &mut request {
             None => {
                 let path = line.split(' ').nth(1).unwrap_or("/").to_owned();
-                request = Some(Request { path, from: None });
+                request = Some(Request { path, from: None, close: line.ends_with("HTTP/1.0") });
             }
             Some(_) if line.is_empty() => return Ok(request),
             Some(r) => {
                 if let Some(range) = line.to_ascii_lowercase().strip_prefix("range: bytes=") {
                     r.from = range.split('-').next().and_then(|n| n.parse().ok());
                 }
+                r.close |= line.eq_ignore_ascii_case("connection: close");
             }
         }
     }
@@ -123,12 +125,15 @@ fn serve(stream: TcpStream, root: &Path, shared: &Mutex<Shared>) -> std::io::Res
         let file = file_below(root, &request.path).filter(|_| !faults.missing.as_ref().is_some_and(|m| request.path.contains(m.as_str())));
         let Some(mut data) = file.and_then(|f| std::fs::read(f).ok()) else {
             stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")?;
+            if request.close {
+                return Ok(());
+            }
             continue;
         };
         if let Some((_, keep)) = faults.truncated.as_ref().filter(|(p, _)| request.path.contains(p.as_str())) {
             data.truncate(*keep as usize);
         }
-        if !send(&mut stream, &request, &data, shared)? {
+        if !send(&mut stream, &request, &data, shared)? || request.close {
             return Ok(());
         }
     }

@@ -17,6 +17,9 @@ pub const BOARD: &str = "x86_64-uefi";
 /// Channel of all releases.
 pub const CHANNEL: &str = "stable";
 
+/// Option of `skerry lock` that its error names for mirrors that stand still.
+const ALLOW_EXPIRED: &str = "--allow-expired";
+
 /// What a release differs in.
 #[derive(Debug, Clone)]
 pub struct Variant {
@@ -191,7 +194,7 @@ impl Product {
         let mut notes = Vec::new();
         if !lock.is_file() {
             notes.push("the demo has no lock yet: made one in the scratch copy".to_owned());
-            self.refresh_lock(&spec)?;
+            self.refresh_lock(&spec, &mut notes)?;
         }
         let out = self.dir.join("builds").join(variant.name);
         if out.exists() {
@@ -203,15 +206,24 @@ impl Product {
                 return Err(error);
             }
             notes.push("packages of the committed lock have left the archive: refreshed it in the scratch copy".to_owned());
-            self.refresh_lock(&spec)?;
+            self.refresh_lock(&spec, &mut notes)?;
             started = Instant::now();
             self.run_build(&spec, &out, variant.parts)?;
         }
         Ok(Built { dir: out, took: started.elapsed(), notes })
     }
 
-    fn refresh_lock(&self, spec: &Path) -> Result<()> {
-        self.tools.skerry(["lock".as_ref(), spec.as_os_str()])?;
+    fn refresh_lock(&self, spec: &Path, notes: &mut Vec<String>) -> Result<()> {
+        match self.tools.skerry(["lock".as_ref(), spec.as_os_str()]) {
+            Ok(_) => {}
+            // A mirror that is frozen on purpose: signatures still hold, only
+            // the date has passed. Fit for a demo, not for a product.
+            Err(error) if error.downcast_ref::<Failed>().is_some_and(|f| f.output.contains(ALLOW_EXPIRED)) => {
+                notes.push(format!("the mirror's metadata is out of date: used {ALLOW_EXPIRED}, for this scratch copy only"));
+                self.tools.skerry(["lock".as_ref(), ALLOW_EXPIRED.as_ref(), spec.as_os_str()])?;
+            }
+            Err(error) => return Err(error),
+        }
         std::fs::copy(spec.with_extension("lock"), self.dir.join("demo.lock")).context("keeping the refreshed lock")?;
         Ok(())
     }

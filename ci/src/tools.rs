@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsStr,
+    io::{Read, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -82,9 +83,7 @@ impl Tools {
         }
         if self.verbose {
             println!("  $ {}", shown(&command));
-            // Progress goes to standard error, which is a person's terminal.
-            let output = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).output().context("starting skerry")?;
-            return finish(&command, &output);
+            return finish(&command, &shown_live(&mut command)?);
         }
         let output = command.output().with_context(|| format!("starting {}", self.skerry.display()))?;
         finish(&command, &output)
@@ -98,6 +97,24 @@ impl Tools {
 pub fn run(command: &mut Command) -> Result<String> {
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("starting {}", shown(command)))?;
     finish(command, &output)
+}
+
+/// Run with standard error on this terminal as it comes, and keep it.
+fn shown_live(command: &mut Command) -> Result<std::process::Output> {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().with_context(|| format!("starting {}", shown(command)))?;
+    let mut stderr = child.stderr.take().context("standard error is a pipe")?;
+    let reader = std::thread::spawn(move || {
+        let (mut kept, mut buffer) = (Vec::new(), [0u8; 4096]);
+        while let Ok(n @ 1..) = stderr.read(&mut buffer) {
+            // A closed terminal is no reason to stop.
+            let _ = std::io::stderr().write_all(&buffer[..n]);
+            kept.extend_from_slice(&buffer[..n]);
+        }
+        kept
+    });
+    let mut output = child.wait_with_output().context("waiting for skerry")?;
+    output.stderr = reader.join().unwrap_or_default();
+    Ok(output)
 }
 
 fn finish(command: &Command, output: &std::process::Output) -> Result<String> {
