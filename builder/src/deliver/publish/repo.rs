@@ -35,6 +35,8 @@ pub(crate) struct Metadata {
     /// Root as stored bytes, to be served.
     root_bytes: Vec<u8>,
     targets: Targets,
+    /// 0: none was written yet, as for the two below.
+    targets_version: u64,
     /// What a snapshot says about the targets file; `None`: not written yet.
     targets_meta: Option<Metafile>,
     snapshot_version: u64,
@@ -53,6 +55,7 @@ impl Metadata {
             root,
             root_bytes: root_bytes.into(),
             targets,
+            targets_version: 0,
             targets_meta: None,
             snapshot_version: 0,
             timestamp_version: 0,
@@ -76,6 +79,7 @@ impl Metadata {
             root: repo.root().signed.clone(),
             root_bytes: root_bytes.into(),
             targets: repo.targets().signed.clone(),
+            targets_version: repo.targets().signed.version.get(),
             targets_meta: snapshot.meta.get("targets.json").cloned(),
             snapshot_version: snapshot.version.get(),
             timestamp_version: repo.timestamp().signed.version.get(),
@@ -110,7 +114,7 @@ impl Metadata {
         let targets_meta = match (roles, self.targets_meta.take()) {
             (Roles::SnapshotAndTimestamp, Some(meta)) => meta,
             _ => {
-                self.targets.version = next(used.targets.max(self.targets.version.get()));
+                self.targets.version = next(used.targets.max(self.targets_version));
                 self.targets.expires = dates.others;
                 let file = sign_role(self.targets, &self.root, &keys.keys)?;
                 put(store, &file)?;
