@@ -10,16 +10,22 @@ use skerry_formats::{
 };
 use skerry_update_core::Policy;
 
+/// Bytes after which a download is made durable: little enough to lose, much
+/// enough not to wear the flash out.
+pub const SYNC_EVERY_BYTES: u64 = 4 << 20;
+
 /// Paths of the node, all below a root that is `/` outside tests.
 #[derive(Debug, Clone)]
 pub struct Config {
     root: PathBuf,
+    /// Bytes after which a download is made durable.
+    pub sync_every_bytes: u64,
 }
 
 impl Config {
     /// The node itself, or a folder that looks like one.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), sync_every_bytes: SYNC_EVERY_BYTES }
     }
 
     /// A path of the node, absolute or relative to `/`.

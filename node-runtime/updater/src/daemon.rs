@@ -330,7 +330,11 @@ impl Daemon {
                 result = &mut work => Some(result),
             };
             if done.is_some() {
-                pending += source.take_received();
+                while let Ok(progress) = rx.try_recv() {
+                    last = Some(progress);
+                }
+                let n = source.take_received();
+                (total, pending) = (total + n, pending + n);
             }
             if let (Some(progress), true) = (last, pending > 0 || done.is_none()) {
                 self.apply(Event::Received { received: std::mem::take(&mut pending), progress })?;

@@ -21,8 +21,6 @@ use crate::{
 
 /// Downloads in flight.
 pub const PARALLEL: usize = 3;
-/// Bytes after which a download is made durable.
-pub const SYNC_EVERY_BYTES: u64 = 4 << 20;
 /// Longest ETag that is kept.
 const ETAG_BYTES_MAX: usize = 256;
 /// First bytes of every zstd frame.
@@ -70,20 +68,23 @@ impl Fetcher {
                 let Some(e) = queue.next() else { break };
                 running.push(self.object(e, tx.clone()));
             }
-            tokio::select! {
-                biased;
-                Some(step) = rx.recv() => {
-                    advance(&mut progress, &step);
-                    let _ = report.send(progress);
-                }
-                done = running.next(), if !running.is_empty() => {
-                    if let Some(Err(e)) = done { first_error.get_or_insert(e); }
-                }
-                else => break,
-            }
-            if running.is_empty() && rx.is_empty() && (first_error.is_some() || queue.len() == 0) {
+            if running.is_empty() {
                 break;
             }
+            tokio::select! {
+                biased;
+                step = rx.recv() => if let Some(step) = step {
+                    advance(&mut progress, &step);
+                    let _ = report.send(progress);
+                },
+                done = running.next() => {
+                    if let Some(Err(e)) = done { first_error.get_or_insert(e); }
+                }
+            }
+        }
+        while let Ok(step) = rx.try_recv() {
+            advance(&mut progress, &step);
+            let _ = report.send(progress);
         }
         first_error.map_or(Ok(()), Err)
     }
@@ -208,7 +209,7 @@ impl Fetcher {
             have += chunk.len() as u64;
             unsynced += chunk.len() as u64;
             let _ = tx.send(Step::Bytes(chunk.len() as u64));
-            if unsynced >= SYNC_EVERY_BYTES {
+            if unsynced >= self.cfg.sync_every_bytes {
                 file.sync().map_err(io("fsync", &part))?;
                 unsynced = 0;
             }

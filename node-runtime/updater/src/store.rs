@@ -265,10 +265,12 @@ impl Store<'_> {
     /// nothing is removed.
     pub fn prune(&self, keep: &[Sequence]) -> Result<(), UpdateError> {
         let wanted = self.wanted(keep)?;
+        let mut unfinished = keep.to_vec();
         self.fac.boot_entries(&mut |entries| {
-            let mut drop: Vec<_> = entries.list()?.iter().map(|n| n.sequence).filter(|s| !keep.contains(s)).collect();
-            drop.dedup();
-            drop.into_iter().try_for_each(|s| entries.remove(s))
+            let mut installed: Vec<_> = entries.list()?.iter().map(|n| n.sequence).collect();
+            installed.dedup();
+            unfinished.retain(|s| !installed.contains(s));
+            installed.into_iter().filter(|s| !keep.contains(s)).try_for_each(|s| entries.remove(s))
         })?;
         let releases = self.cfg.system(RELEASES_DIR);
         for sequence in self.recorded().into_iter().filter(|s| !keep.contains(s)) {
@@ -278,7 +280,7 @@ impl Store<'_> {
         if releases.is_dir() {
             self.fac.sync_dir(&releases).map_err(io_error("fsync", &releases))?;
         }
-        self.prune_staging(keep, &wanted)?;
+        self.prune_staging(&unfinished)?;
         self.prune_objects(&wanted)
     }
 
@@ -295,17 +297,16 @@ impl Store<'_> {
         Ok(wanted)
     }
 
-    fn prune_staging(&self, keep: &[Sequence], wanted: &HashSet<ObjectDigest>) -> Result<(), UpdateError> {
+    /// What lies in staging for a release that has its boot entry is done with.
+    fn prune_staging(&self, unfinished: &[Sequence]) -> Result<(), UpdateError> {
+        let wanted = self.wanted(unfinished)?;
         let Ok(dir) = fs::read_dir(self.cfg.system(STAGING_DIR)) else { return Ok(()) };
         for entry in dir.flatten() {
             let name = entry.file_name();
             let name = name.to_string_lossy();
             let path = entry.path();
             let stays = match name.strip_prefix("release-") {
-                Some(seq) => {
-                    let seq = seq.parse().ok().map(Sequence);
-                    seq.is_some_and(|s| keep.contains(&s) && read_index(&release_dir(self.cfg, s)).is_none())
-                }
+                Some(seq) => seq.parse().is_ok_and(|s| unfinished.contains(&Sequence(s))),
                 None => name.get(..64).and_then(|h| h.parse().ok()).is_some_and(|d| wanted.contains(&d)),
             };
             if !stays && path.is_dir() {
