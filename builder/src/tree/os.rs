@@ -136,11 +136,12 @@ fn select_files(inputs: &OsInputs<'_>, index: &PackageIndex<'_>) -> Result<Tree,
     selector.finish()
 }
 
-/// Modules of the tree: the board's, the spec's, the watchdog's, and those of
-/// the initrd, so that asking for one that is loaded is no error.
+/// Modules of the tree: the board's, the spec's and the watchdog's. Those of
+/// the initrd stay out unless one of these depends on them: init loads them all
+/// before the tree is mounted, and they would be a tenth of it.
 fn system_patterns(spec: &ImageSpec, board: &BoardSpec) -> Vec<String> {
     let watchdog = board.watchdog.module.iter().map(|m| format!("**/{m}"));
-    let lists = [&board.modules.initrd, &board.modules.system, &spec.kernel.modules];
+    let lists = [&board.modules.system, &spec.kernel.modules];
     lists.into_iter().flatten().cloned().chain(watchdog).collect()
 }
 
