@@ -209,10 +209,11 @@ fn commit_ostree(
         ("skerry.board".to_string(), plan.board.clone()),
     ]);
     // No parent: a commit must depend on nothing but the release's content. The
-    // history is the list of refs PRODUCT/BOARD/SEQUENCE.
+    // history is the list of refs releases/PRODUCT/BOARD/SEQUENCE: below the branch
+    // itself they could not be, a ref is a file.
     let checksum = commit::ostree::commit(&repo, &os.tree, &branch, None, plan.epoch, &metadata)?;
     commit::ostree::sign(&repo, &checksum, &keys.signing)?;
-    commit::ostree::set_ref(&repo, &format!("{branch}/{}", Sequence(plan.sequence).padded()), &checksum)?;
+    commit::ostree::set_ref(&repo, &format!("releases/{branch}/{}", Sequence(plan.sequence).padded()), &checksum)?;
     commit::ostree::copy_commit(&repo, &checksum, &branch, &out.join("ostree"))?;
     step.done(format!("commit {checksum}"));
     let step = progress.start("oci", None, "layers");
