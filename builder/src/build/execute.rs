@@ -217,7 +217,7 @@ fn commit_ostree(
     commit::ostree::copy_commit(&repo, &checksum, &branch, &out.join("ostree"))?;
     step.done(format!("commit {checksum}"));
     let step = progress.start("oci", None, "layers");
-    commit::ostree::export_oci(&repo, &checksum, &out.join("os.oci"))?;
+    commit::ostree::export_oci(&repo, &checksum, plan.arch.debian(), &out.join("os.oci"), &options.cache)?;
     step.done("OCI layout os.oci");
     Ok(checksum)
 }

@@ -74,10 +74,19 @@ pub fn build(spec: &SystemSpec<'_>, tools: &dyn Tools, work: &Path, out: &Path) 
     let maker = Maker { tools, work, out, epoch: spec.epoch.to_string(), uuid: stable_uuid(&format!("{} system", spec.identity)) };
     maker.mkfs(spec.size_mib)?;
     let script = script(spec, &order, &staged, work)?;
-    let cuts = maker.debugfs(&script)?;
+    let mut cuts = maker.debugfs(&script)?;
+    cuts.extend(backup_cuts(spec.size_mib));
     maker.fsck()?;
     check_result(spec, out)?;
     Ok(SystemLayout { cuts })
+}
+
+/// Around the copies of the superblock and group descriptors, which change with
+/// every release: groups 1 and the powers of 3, 5 and 7 (`sparse_super`).
+fn backup_cuts(size_mib: u64) -> Vec<u64> {
+    const GROUP: u64 = 128 << 20;
+    let groups = [1, 3, 5, 7, 9, 25, 27, 49, 81];
+    groups.into_iter().map(|g| g * GROUP).take_while(|at| *at < size_mib << 20).flat_map(|at| [at, at + (1 << 20)]).collect()
 }
 
 /// Objects of unchanged packages first, generated ones and images last.

@@ -140,8 +140,9 @@ fn oci_export_is_deterministic_and_skopeo_reads_it() {
     let repo = open_or_init(&dir.path().join("repo")).unwrap();
     let sum = commit_into(&repo, &sample_tree("a"), None);
     let (a, b) = (dir.path().join("a.oci"), dir.path().join("b.oci"));
-    export_oci(&repo, &sum, &a).unwrap();
-    export_oci(&repo, &sum, &b).unwrap();
+    export_oci(&repo, &sum, "amd64", &a, &dir.path().join("cache")).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1100)); // another second
+    export_oci(&repo, &sum, "amd64", &b, &dir.path().join("other-cache")).unwrap();
     let diff = Command::new("diff").arg("-r").args([&a, &b]).output().unwrap();
     assert!(diff.status.success(), "{diff:?}");
     let out = Command::new("skopeo").arg("inspect").arg(format!("oci:{}", a.display())).output().unwrap();
