@@ -2,13 +2,15 @@
 //!
 //! `composefs=`, `skerry.sequence=` and `skerry.epoch=` are required;
 //! `skerry.system-mib=` (size of SYSTEM after the first boot) and
-//! `skerry.watchdog=` (seconds, 0: leave the hardware alone) are not.
+//! `skerry.watchdog=` (seconds, 0: leave the hardware alone) are not, and of
+//! these the last one counts.
 
 use skerry_formats::{FormatError, cmdline::BootArgs};
 
-/// Hardware watchdog timeout when the command line says nothing. Longer than a
-/// slow boot step, shorter than anybody's patience.
-const WATCHDOG_SECS: u32 = 60;
+/// Hardware watchdog timeout when the command line says nothing, and the least
+/// that init sets: longer than a slow boot step, shorter than anybody's
+/// patience. systemd sets the board's own timeout when it takes over.
+const WATCHDOG_SECS: u64 = 60;
 
 /// Everything init was told.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,7 +35,11 @@ impl Args {
                 .map(|v| v.parse().map_err(|_| FormatError::Malformed { format: "kernel command line", detail: format!("{key}={v:?} is not a number") }))
                 .transpose()
         };
-        let watchdog_secs = number("skerry.watchdog")?.unwrap_or(u64::from(WATCHDOG_SECS));
+        let watchdog_secs = match number("skerry.watchdog")? {
+            Some(0) => 0,
+            Some(secs) => secs.max(WATCHDOG_SECS),
+            None => WATCHDOG_SECS,
+        };
         Ok(Self {
             boot: BootArgs::parse(cmdline)?,
             system_mib: number("skerry.system-mib")?,
@@ -56,7 +62,8 @@ mod tests {
         for (line, system_mib, watchdog_secs) in [
             (base.clone(), None, 60),
             (format!("quiet {base} skerry.system-mib=900 skerry.watchdog=0"), Some(900), 0),
-            (format!("skerry.system-mib=1 {base} skerry.system-mib=2"), Some(2), 60),
+            (format!("skerry.system-mib=1 {base} skerry.system-mib=2 skerry.watchdog=30"), Some(2), 60),
+            (format!("{base} skerry.watchdog=300"), None, 300),
         ] {
             assert_eq!(Args::parse(&line).unwrap(), Args { boot: boot.clone(), system_mib, watchdog_secs }, "{line}");
         }

@@ -17,7 +17,7 @@ use crate::{early, log, places};
 /// the watchdog is not fed any more.
 const CHILD_SECS_MAX: f64 = 3600.0;
 /// What the programs wrote, for whoever looks later.
-const OUTPUT: &str = "/run/skerry/data-fsck.log";
+pub const OUTPUT: &str = "/run/skerry/data-fsck.log";
 
 /// `/dev` and `/proc` inside the tree, for as long as this lives.
 pub struct Visible(Vec<std::path::PathBuf>);

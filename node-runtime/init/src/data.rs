@@ -2,7 +2,8 @@
 //!
 //! A box with an empty `/var` is better than a dead one, so a file system that
 //! cannot be saved is made anew; that is said on every console and kept in
-//! `/var/lib/skerry/data-recreated`.
+//! `/var/lib/skerry/data-recreated`. A repair can lose files too; what e2fsck
+//! said about it is kept in `/var/lib/skerry/data-repaired`.
 
 use std::{fs::File, os::fd::AsFd, path::Path};
 
@@ -23,6 +24,8 @@ use crate::{
 const STATE_DIR: &str = "lib/skerry";
 /// Why DATA was made anew, below [`STATE_DIR`].
 const RECREATED: &str = "data-recreated";
+/// What e2fsck said when DATA was last repaired, below [`STATE_DIR`].
+const REPAIRED: &str = "data-repaired";
 
 /// Bring DATA to `/newroot/var`.
 pub fn mount_var(data: &Partition) -> Result<()> {
@@ -64,7 +67,14 @@ pub fn mount_var(data: &Partition) -> Result<()> {
     if let Err(e) = disk::grow(device, &var) {
         log::warn(&format!("DATA keeps its size: {e:#}"));
     }
-    Ok(durable::create_dir_all(&var.join(STATE_DIR))?)
+    durable::create_dir_all(&var.join(STATE_DIR))?;
+    if checked == Checked::Repaired {
+        let said = std::fs::read(child::OUTPUT).unwrap_or_default();
+        if let Err(e) = durable::write_file_atomic(var.join(STATE_DIR).join(REPAIRED), &said) {
+            log::warn(&format!("{:#}", anyhow::Error::from(e)));
+        }
+    }
+    Ok(())
 }
 
 fn fsck(device: &Path, mode: &str) -> Option<i32> {
@@ -94,7 +104,7 @@ fn make(device: &Path, var: &Path, lost: Option<&str>) -> Result<()> {
     block::flush(device)?;
     mount_data(device, var)?;
     if let Some(why) = lost {
-        let text = format!("at {} s: {why}\n", clock::now_secs());
+        let text = format!("at Unix time {}: {why}\n", clock::now_secs());
         durable::write_file_atomic(var.join(STATE_DIR).join(RECREATED), text.as_bytes())?;
     }
     durable::sync_fs(var)?;

@@ -1,9 +1,6 @@
 //! Disk layout on the disk that holds SYSTEM: grow, make DATA, tell the kernel.
 
-use std::{
-    fs::OpenOptions,
-    path::{Path, PathBuf},
-};
+use std::{fs::OpenOptions, path::Path};
 
 use anyhow::{Context, Result, anyhow};
 use skerry_formats::layout::{PART_DATA, PART_SYSTEM};
@@ -57,7 +54,7 @@ fn partition_of(disk: &Path, wanted: impl Fn(&Partition) -> bool) -> Result<Opti
 }
 
 /// Make the kernel's view of one partition agree with the table.
-fn tell_kernel(disk: &PathBuf, size: DiskSize, number: u32, entry: &Entry) -> Result<()> {
+fn tell_kernel(disk: &Path, size: DiskSize, number: u32, entry: &Entry) -> Result<()> {
     let (start, bytes) = (entry.first_lba * size.sector_bytes, entry.sectors() * size.sector_bytes);
     match partition_of(disk, |p| p.number == number)? {
         None => block::add_partition(disk, number, start, bytes)?,

@@ -7,7 +7,8 @@ use std::{
     sync::Mutex,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use rustix::io::Errno;
 use skerry_platform::{
     mount::{MountAttrFlags, mount_virtual},
     watchdog::Watchdog,
@@ -48,7 +49,7 @@ pub fn load_modules() {
             Ok(()) => loaded += 1,
             Err(e) => {
                 failed += 1;
-                log::warn(&format!("module {name}: {e}"));
+                log::warn(&format!("module {name}: {e:#}"));
             }
         }
     }
@@ -59,12 +60,13 @@ fn module_names(order: &str) -> impl Iterator<Item = &str> {
     order.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#') && !l.contains('/'))
 }
 
-fn load_module(name: &str) -> std::io::Result<()> {
-    let file = File::open(Path::new("/modules").join(name))?;
+fn load_module(name: &str) -> Result<()> {
+    let file = File::open(Path::new("/modules").join(name)).context("not in the initrd")?;
     match rustix::system::finit_module(file.as_fd(), c"", 0) {
         // EEXIST: built in or loaded as somebody's dependency.
-        Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
-        Err(e) => Err(e.into()),
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(Errno::NOENT) => bail!("a symbol is unknown: a module it needs must stand before it in /modules/order"),
+        Err(e) => Err(e).context("refused by the kernel"),
     }
 }
 

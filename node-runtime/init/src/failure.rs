@@ -14,7 +14,7 @@ pub fn fatal(why: &str) -> ! {
     if !ALREADY.swap(true, Ordering::SeqCst) {
         console::console_line(&line(why));
         // A disk that hangs must not keep the box from rebooting.
-        let _ = std::thread::Builder::new().spawn(|| rustix::fs::sync());
+        let _ = std::thread::Builder::new().spawn(rustix::fs::sync);
     }
     sleep(WAIT);
     loop {

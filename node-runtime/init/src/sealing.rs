@@ -29,8 +29,10 @@ trait Store {
 /// What is wrong with an object.
 #[derive(Debug, thiserror::Error)]
 enum Unsealed {
-    #[error("object {0} is missing: {1}")]
-    Missing(ObjectDigest, io::Error),
+    #[error("object {0} is missing")]
+    Missing(ObjectDigest),
+    #[error("object {0} cannot be read: {1}")]
+    Unreadable(ObjectDigest, io::Error),
     #[error("object {0} is not sealed with fs-verity")]
     NotSealed(ObjectDigest),
     #[error("object {0} is sealed as {1}: its content is not what its name says")]
@@ -42,7 +44,8 @@ fn check_one(store: &impl Store, object: &ObjectDigest) -> Result<(), Unsealed> 
         Ok(Some(found)) if found == *object => Ok(()),
         Ok(Some(found)) => Err(Unsealed::Other(*object, found)),
         Ok(None) => Err(Unsealed::NotSealed(*object)),
-        Err(e) => Err(Unsealed::Missing(*object, e)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(Unsealed::Missing(*object)),
+        Err(e) => Err(Unsealed::Unreadable(*object, e)),
     }
 }
 

@@ -57,7 +57,7 @@ pub fn mount_root(digest: &ObjectDigest) -> Result<()> {
         None => bail!("image {digest} is not sealed"),
     }
     let (lower, root) = (Path::new(places::LOWER), Path::new(places::NEW_ROOT));
-    mount::mount_composefs(image.as_fd(), &objects, lower, root)?;
+    mount::mount_composefs(image.as_fd(), &objects, lower, root).with_context(|| format!("image {digest}"))?;
     // The overlay keeps its own reference.
     mount::unmount_detach(lower)?;
     mount_etc(root)
