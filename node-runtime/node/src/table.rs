@@ -95,3 +95,96 @@ fn duration(secs: u64) -> String {
         _ => format!("{} d", secs / 86_400),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeMap;
+
+    use skerry_formats::{
+        Sequence,
+        status::{FailedRelease, WorkloadStatus},
+        versioned::Document as _,
+    };
+
+    use super::*;
+
+    fn release(sequence: u32) -> ReleaseRef {
+        ReleaseRef { sequence: Sequence(sequence), version: format!("1.{sequence}") }
+    }
+
+    fn status() -> NodeStatus {
+        NodeStatus {
+            format: NodeStatus::header(),
+            node: "box".into(),
+            uptime_secs: 65.0,
+            memory: BTreeMap::from([("total".into(), 1 << 30), ("used".into(), 130 << 20)]),
+            updater: None,
+            orchestrator: None,
+            boot: BTreeMap::from([("init".into(), 2.25)]),
+        }
+    }
+
+    #[test]
+    fn missing_documents_are_said_to_be_missing() {
+        let text = render(&status());
+        assert_eq!(
+            text,
+            "node          box, up 65 s\n\
+             memory        130 of 1024 MiB used\n\
+             updater       not running (no status document)\n\
+             workloads     orchestrator not running (no status document)\n\
+             boot: init    2.2 s\n"
+        );
+    }
+
+    #[test]
+    fn update_progress_rollback_and_workloads_are_shown() {
+        let mut s = status();
+        s.updater = Some(UpdaterStatus {
+            format: UpdaterStatus::header(),
+            product: "demo".into(),
+            board: "pc".into(),
+            running: release(2),
+            blessed: true,
+            previous: Some(release(1)),
+            candidate: Some(release(4)),
+            state: "fetching".into(),
+            message: "fetching release 4 (1.4)".into(),
+            progress: Some(Progress { planned_bytes: 1000, done_bytes: 500, objects: 4, objects_done: 1 }),
+            last_update: None,
+            last_rollback: Some(FailedRelease { release: release(3), reason: "did not boot: 3 tries used up".into(), at: 0 }),
+            failed: vec![],
+            last_check: None,
+            last_error: None,
+        });
+        s.orchestrator = Some(OrchestratorStatus {
+            format: OrchestratorStatus::header(),
+            node: "box".into(),
+            heartbeat_secs: 60,
+            containerd_error: None,
+            manifest_errors: vec![],
+            workloads: vec![WorkloadStatus {
+                kind: "Deployment".into(),
+                namespace: "default".into(),
+                name: "hello".into(),
+                desired: 1,
+                ready: 0,
+                message: "readiness probe: status 500".into(),
+                restarts: 2,
+            }],
+            events: vec![],
+        });
+        let text = render(&s);
+        for line in [
+            "running       2 (1.2)\n",
+            "previous      1 (1.1)\n",
+            "candidate     4 (1.4)\n",
+            "              [############............] 50 %\n",
+            "last rollback from 3 (1.3): did not boot: 3 tries used up\n",
+            "deployment    default/hello  0/1 Ready, 2 restarts: readiness probe: status 500\n",
+        ] {
+            assert!(text.contains(line), "{line:?} is not in\n{text}");
+        }
+    }
+}

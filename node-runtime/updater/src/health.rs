@@ -71,3 +71,52 @@ pub async fn user_checks(checks: &[HealthCheck]) -> Result<(), Problem> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use skerry_formats::{status::WorkloadStatus, versioned::Document as _};
+
+    use super::*;
+
+    fn doc() -> OrchestratorStatus {
+        let workload = |name: &str| WorkloadStatus {
+            kind: "Deployment".into(),
+            namespace: "default".into(),
+            name: name.into(),
+            desired: 2,
+            ready: 2,
+            message: String::new(),
+            restarts: 0,
+        };
+        OrchestratorStatus {
+            format: OrchestratorStatus::header(),
+            node: "n".into(),
+            heartbeat_secs: 100,
+            containerd_error: None,
+            manifest_errors: vec![],
+            workloads: vec![workload("a"), workload("b")],
+            events: vec![],
+        }
+    }
+
+    #[test]
+    fn every_single_condition_can_keep_the_gate_shut() {
+        type Break = fn(&mut OrchestratorStatus);
+        let cases: [(&str, Break); 6] = [
+            ("orchestrator: silent for 31 s", |d| d.heartbeat_secs = 69),
+            ("orchestrator: no status of this boot", |d| d.heartbeat_secs = 5000),
+            ("containerd: not answering", |d| d.containerd_error = Some("no socket".into())),
+            ("manifests: not usable", |d| d.manifest_errors.push("a.yaml: bad".into())),
+            ("workload default/b: 1/2 Ready", |d| d.workloads[1].ready = 1),
+            ("workload default/a: 3/2 Ready", |d| d.workloads[0].ready = 3),
+        ];
+        assert_eq!(judge(Some(&doc()), 100), Ok(()));
+        assert_eq!(judge(Some(&doc()), 130), Ok(()));
+        assert!(judge(None, 100).is_err());
+        for (what, break_it) in cases {
+            let mut d = doc();
+            break_it(&mut d);
+            assert_eq!(judge(Some(&d), 100).map_err(|p| p.what), Err(what.to_owned()));
+        }
+    }
+}

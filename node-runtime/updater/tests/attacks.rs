@@ -24,7 +24,7 @@ struct Case {
 impl Case {
     /// A node on release 1; release 2 is published.
     async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = common::scratch();
         let mut p = Publisher::new(dir.path()).await;
         let (one, two) = (Made::new(1, &p.release_key), Made::new(2, &p.release_key));
         p.publish(&one).await;

@@ -41,7 +41,7 @@ fn copy(from: &Path, to: &Path) {
 
 #[tokio::test]
 async fn power_cut_at_every_operation_of_an_update() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = common::scratch();
     let mut p = Publisher::new(dir.path()).await;
     let (one, two) = (Made::new(1, &p.release_key), Made::new(2, &p.release_key));
     p.publish(&one).await;
@@ -82,7 +82,7 @@ async fn power_cut_at_every_operation_of_an_update() {
 #[tokio::test]
 async fn power_cut_at_every_operation_of_a_roll_back() {
     use common::bench::Conduct;
-    let dir = tempfile::tempdir().unwrap();
+    let dir = common::scratch();
     let mut p = Publisher::new(dir.path()).await;
     let one = Made::new(1, &p.release_key);
     p.publish(&Made::new(2, &p.release_key)).await;

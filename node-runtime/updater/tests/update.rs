@@ -23,7 +23,7 @@ async fn bench(dir: &std::path::Path, offer: u32) -> (Publisher, Nginx, Node) {
 
 #[tokio::test]
 async fn update_is_fetched_tried_and_blessed_at_the_planned_price() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = common::scratch();
     let (_p, nginx, mut node) = bench(dir.path(), 2).await;
     node.run(settled(2)).await;
     let s = node.status();
@@ -42,7 +42,7 @@ async fn update_is_fetched_tried_and_blessed_at_the_planned_price() {
 
 #[tokio::test]
 async fn third_release_drops_the_first_and_keeps_two() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = common::scratch();
     let (mut p, _nginx, mut node) = bench(dir.path(), 2).await;
     node.run(settled(2)).await;
     p.publish(&Made::new(3, &p.release_key)).await;
@@ -57,7 +57,7 @@ async fn third_release_drops_the_first_and_keeps_two() {
 
 #[tokio::test]
 async fn release_that_never_gets_ready_is_rolled_back_and_never_tried_again() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = common::scratch();
     let (mut p, nginx, mut node) = bench(dir.path(), 2).await;
     node.run(settled(2)).await;
     node.conduct = Box::new(|s| if s.0 == 3 { Conduct::NeverReady } else { Conduct::Healthy });
@@ -81,7 +81,7 @@ async fn release_that_never_gets_ready_is_rolled_back_and_never_tried_again() {
 
 #[tokio::test]
 async fn kernel_that_panics_uses_its_tries_up_and_the_old_release_says_so() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = common::scratch();
     let (_p, _nginx, mut node) = bench(dir.path(), 2).await;
     node.conduct = Box::new(|s| if s.0 == 2 { Conduct::Panics } else { Conduct::Healthy });
     node.run(|s| s.last_rollback.is_some() && s.state == "idle").await;
@@ -91,7 +91,7 @@ async fn kernel_that_panics_uses_its_tries_up_and_the_old_release_says_so() {
 
 #[tokio::test]
 async fn wiped_state_is_rebuilt_from_the_boot_entries() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = common::scratch();
     let (_p, _nginx, mut node) = bench(dir.path(), 2).await;
     // Up to the trial of release 2, then DATA is lost.
     node.run(|s| s.state == "trial").await;

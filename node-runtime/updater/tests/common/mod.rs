@@ -5,3 +5,8 @@ pub mod bench;
 pub mod machine;
 pub mod publisher;
 pub mod server;
+
+/// A scratch folder, in memory where possible: these tests sync a lot.
+pub fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}

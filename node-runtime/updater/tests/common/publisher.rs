@@ -22,7 +22,6 @@ use tough::{
     editor::{RepositoryEditor, signed::SignedRole},
     key_source::{KeySource, LocalKeySource},
     schema::{KeyHolder, Root, RoleKeys, RoleType, Target},
-    sign::Sign as _,
 };
 
 pub const PRODUCT: &str = "demo";
