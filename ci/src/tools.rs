@@ -83,7 +83,8 @@ impl Tools {
         }
         if self.verbose {
             println!("  $ {}", shown(&command));
-            return finish(&command, &shown_live(&mut command)?);
+            let output = shown_live(&mut command)?;
+            return finish(&command, &output);
         }
         let output = command.output().with_context(|| format!("starting {}", self.skerry.display()))?;
         finish(&command, &output)
