@@ -35,7 +35,8 @@ impl Nginx {
                access_log {p}/access.log b;
                client_body_temp_path {p}/b; proxy_temp_path {p}/p; fastcgi_temp_path {p}/f;
                uwsgi_temp_path {p}/u; scgi_temp_path {p}/s;
-               server {{ listen 127.0.0.1:{port}; root {}; default_type application/octet-stream; }}
+               server {{ listen 127.0.0.1:{port}; root {}; default_type application/octet-stream;
+                 rewrite ^/life[0-9]+/(.*)$ /$1 break; }}
              }}",
             repo.display()
         );
@@ -56,10 +57,24 @@ impl Nginx {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Requests so far: status, path, body bytes.
+    /// The same repository under a name of its own, to tell requests apart.
+    pub fn url_of_life(&self, life: u64) -> String {
+        format!("{}/life{life}", self.url())
+    }
+
+    /// Requests so far: status, path, body bytes. A request of our own at the
+    /// end of the log tells that everything answered before is in it.
     pub fn requests(&self) -> Vec<(u16, String, u64)> {
+        static MARKS: AtomicU64 = AtomicU64::new(0);
+        let mark = format!("/mark-{}", MARKS.fetch_add(1, Ordering::SeqCst));
+        let mut s = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        write!(s, "GET {mark} HTTP/1.0\r\n\r\n").unwrap();
+        while !fs::read_to_string(&self.log).unwrap_or_default().contains(&format!("{mark} ")) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         log.lines()
+            .filter(|l| !l.contains("/mark-"))
             .map(|l| {
                 let mut w = l.split(' ');
                 let (s, p, b) = (w.next().unwrap(), w.next().unwrap(), w.next().unwrap());
