@@ -24,6 +24,8 @@ mod reconcile;
 mod rootfs;
 pub mod spec;
 mod status;
+#[cfg(test)]
+mod testing;
 
 pub use config::{AppRoots, Config};
 

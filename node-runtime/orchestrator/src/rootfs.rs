@@ -104,3 +104,47 @@ fn mount_image(objects: &Path, apps: &Path, digest: &ObjectDigest) -> Result<Pat
     mount::mount_erofs(file.as_fd(), &at)?;
     Ok(at)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn container() -> Container {
+        let yaml = crate::testing::deployment("web", 1, "Recreate", "1");
+        crate::testing::desired(&yaml).pods.into_values().next().unwrap().containers.remove(0)
+    }
+
+    #[test]
+    fn an_image_that_is_not_sealed_is_never_mounted() {
+        let d = tempfile::tempdir().unwrap();
+        let (c, objects) = (container(), d.path().join("objects"));
+        let object = objects.join(c.composefs.object_path());
+        fs::create_dir_all(object.parent().unwrap()).unwrap();
+        fs::write(&object, b"not an image").unwrap();
+        let (apps, layer) = (d.path().join("apps"), d.path().join("layer"));
+        let e = prepare(&AppRoots::Objects(objects), &apps, &layer, &c).unwrap_err();
+        assert!(matches!(e, RootfsError::NotSealed { .. }), "{e}");
+        assert!(e.to_string().contains("measured: not sealed"), "{e}");
+        assert!(!apps.exists() && !layer.exists());
+    }
+
+    #[test]
+    fn a_missing_image_is_named() {
+        let d = tempfile::tempdir().unwrap();
+        let e = prepare(&AppRoots::Objects(d.path().into()), d.path(), d.path(), &container()).unwrap_err();
+        assert!(e.to_string().starts_with("cannot open"), "{e}");
+    }
+
+    #[test]
+    fn a_restart_begins_with_an_empty_layer() {
+        let d = tempfile::tempdir().unwrap();
+        let layer = d.path().join("layer");
+        fs::create_dir_all(layer.join("upper")).unwrap();
+        fs::write(layer.join("upper/left-over"), b"").unwrap();
+        let roots = AppRoots::Folders("/apps".into());
+        let root = prepare(&roots, d.path(), &layer, &container()).unwrap();
+        assert_eq!(fs::read_dir(layer.join("upper")).unwrap().count(), 0);
+        assert_eq!(root.options[0], "lowerdir=/apps/hello");
+    }
+}

@@ -157,7 +157,9 @@ fn typed<T: DeserializeOwned>(value: &Value, shape: &Shape, out: &mut Collector<
     if !out.problems.is_empty() {
         return None;
     }
-    serde_json::from_value(value.clone())
+    let mut value = value.clone();
+    shape::quantities_to_text(&mut value, shape);
+    serde_json::from_value(value)
         .map_err(|e| out.add("", format!("not an object of this kind: {e}")))
         .ok()
 }

@@ -47,6 +47,23 @@ pub(crate) fn strip_nulls(value: &mut Value) {
     }
 }
 
+/// Write quantities that YAML made numbers of (`cpu: 1`) as strings, the only
+/// form that the typed objects take.
+pub(crate) fn quantities_to_text(value: &mut Value, shape: &Shape) {
+    match (shape, value) {
+        (Shape::Quantity, v) if v.is_number() => *v = Value::String(v.to_string()),
+        (Shape::List(item), Value::Array(list)) => list.iter_mut().for_each(|v| quantities_to_text(v, item)),
+        (Shape::Obj(fields), Value::Object(map)) => {
+            for (name, shape) in *fields {
+                if let Some(v) = map.get_mut(*name) {
+                    quantities_to_text(v, shape);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
 /// Check `value` against `shape`; `path` is where it stands.
 pub(crate) fn check(value: &Value, shape: &Shape, path: &str, out: &mut Collector<'_>) {
     let mut want = |ok: bool, what: &str| {

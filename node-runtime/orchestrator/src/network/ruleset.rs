@@ -161,3 +161,36 @@ fn prefix(cidr: &str) -> Value {
     let (addr, len) = cidr.split_once('/').unwrap_or((cidr, "32"));
     json!({"prefix": {"addr": addr, "len": len.parse::<u8>().unwrap_or(32)}})
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn table_of_one_node_port_with_two_endpoints() {
+        let endpoint = |n| Endpoint { ip: Ipv4Addr::new(10, 244, 0, n), port: 8080 };
+        let rules = Ruleset {
+            forwards: vec![
+                Forward {
+                    udp: false,
+                    cluster_ip: Ipv4Addr::new(10, 96, 1, 2),
+                    port: 80,
+                    node_port: Some(30080),
+                    endpoints: vec![endpoint(2), endpoint(3)],
+                },
+                Forward {
+                    udp: true,
+                    cluster_ip: Ipv4Addr::new(10, 96, 1, 3),
+                    port: 53,
+                    node_port: None,
+                    endpoints: vec![],
+                },
+            ],
+        };
+        let lines = |v: &Value| -> String {
+            v["nftables"].as_array().unwrap().iter().map(|l| format!("{l}\n")).collect()
+        };
+        insta::assert_snapshot!(lines(&render(&rules, "skerry0", "10.244.0.0/24")));
+    }
+}

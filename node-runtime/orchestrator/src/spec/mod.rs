@@ -61,7 +61,6 @@ pub fn build(pod: &Pod, container: &Container, place: &Place<'_>) -> Value {
             "capabilities": {
                 "bounding": caps, "effective": caps, "permitted": caps, "inheritable": [], "ambient": ambient,
             },
-            "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 65536, "soft": 1024}],
             "noNewPrivileges": container.no_new_privileges,
             "oomScoreAdj": 500,
         },

@@ -1,0 +1,350 @@
+//! The whole orchestrator against a real containerd, in network and mount
+//! namespaces of its own. Needs root, containerd, crun, nft and rustc; without
+//! root there is nothing to test and it says so.
+//!
+//! `SKERRY_TEST_CONTAINERD_DIR` names a folder with `containerd` 2.1 and
+//! `containerd-shim-runc-v2-rs`, the pair that nodes have; else the host's
+//! containerd is used with its own shim.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    mount::{MntFlags, MsFlags, mount, umount2},
+    sched::{CloneFlags, unshare},
+};
+use skerry_formats::{
+    ObjectDigest, Sequence, Sha256Digest,
+    baked::{AppConfig, BakedApp, HealthConfig, NodeConfig, Reserved},
+    status::OrchestratorStatus,
+    versioned::Document,
+};
+use skerry_orchestrator::{AppRoots, Config};
+
+const CHILD: &str = "SKERRY_TEST_ORCHESTRATOR_DIR";
+
+const MANIFEST: &str = r#"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web, tier: test}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      volumes: [{name: tmp, emptyDir: {}}]
+      securityContext: {runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532, seccompProfile: {type: RuntimeDefault}}
+      containers:
+        - name: main
+          image: localhost/web:1
+          ports: [{name: http, containerPort: 8080}]
+          env:
+            - {name: TIER, valueFrom: {fieldRef: {fieldPath: "metadata.labels['tier']"}}}
+            - {name: NODE, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}
+          readinessProbe: {httpGet: {path: /ready, port: http}, periodSeconds: 1}
+          livenessProbe: {httpGet: {path: /health, port: http}, periodSeconds: 1}
+          resources: {limits: {cpu: 500m, memory: 32Mi}}
+          volumeMounts: [{name: tmp, mountPath: /tmp}]
+          securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec:
+  type: NodePort
+  selector: {app: web}
+  clusterIP: 10.96.7.7
+  ports: [{port: 80, targetPort: http, nodePort: 30080}]
+"#;
+
+/// Ends the process when the test ends, however it ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+struct Bench {
+    dir: PathBuf,
+    containerd: PathBuf,
+    path: String,
+    config_toml: PathBuf,
+}
+
+fn config(dir: &Path) -> Config {
+    Config {
+        node_config: dir.join("node.json"),
+        manifests: dir.join("manifests"),
+        app_roots: AppRoots::Folders(dir.join("apps")),
+        run_dir: dir.join("run"),
+        pods_dir: dir.join("pods"),
+        logs_dir: dir.join("logs"),
+        status: dir.join("status.json"),
+        containerd_socket: dir.join("c/s.sock"),
+        runtime_name: fs::read_to_string(dir.join("runtime")).unwrap(),
+        cgroup_parent: format!("/skerry-test-{}", dir.file_name().unwrap().to_string_lossy().replace('.', "")),
+        node_name: Some("test-node".into()),
+        ..Config::default()
+    }
+}
+
+fn main() {
+    if let Some(dir) = std::env::var_os(CHILD) {
+        skerry_orchestrator::run(config(Path::new(&dir))).unwrap();
+        return;
+    }
+    if std::env::args().any(|a| a == "--list") {
+        println!("real_containerd: test");
+        return;
+    }
+    if !nix::unistd::geteuid().is_root() {
+        println!("real_containerd: not root, nothing tested");
+        return;
+    }
+    let started = Instant::now();
+    let dir = tempfile::Builder::new().prefix("skerry-orch").tempdir_in("/tmp").unwrap();
+    enter_namespaces();
+    let bench = prepare(dir.path());
+    test(&bench);
+    println!("real_containerd: ok in {:.1} s", started.elapsed().as_secs_f64());
+}
+
+
+fn run_ok(program: &str, args: &[&str]) {
+    let out = Command::new(program).args(args).output().unwrap_or_else(|e| panic!("{program}: {e}"));
+    assert!(out.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&out.stderr));
+}
+
+fn enter_namespaces() {
+    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET).unwrap();
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+    // Hosts with both cgroup hierarchies: crun wants one.
+    if Path::new("/sys/fs/cgroup/unified").exists() {
+        let _ = umount2("/sys/fs/cgroup/unified", MntFlags::MNT_DETACH);
+    }
+    run_ok("ip", &["link", "set", "lo", "up"]);
+}
+
+fn prepare(dir: &Path) -> Bench {
+    let own = std::env::var_os("SKERRY_TEST_CONTAINERD_DIR").map(PathBuf::from);
+    let (runtime, toml) = match &own {
+        Some(_) => {
+            let asset = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../builder/src/tree/assets/containerd-config.toml");
+            let c = dir.join("c").display().to_string();
+            let text = fs::read_to_string(asset).unwrap();
+            let text = text.replace("/run/containerd/containerd.sock", &format!("{c}/s.sock"));
+            ("io.containerd.runc.v2-rs", text.replace("/run/containerd", &c).replace("oom_score = -999", ""))
+        }
+        None => (
+            "io.containerd.runc.v2",
+            format!(
+                "version = 2\nroot = \"{0}/c/root\"\nstate = \"{0}/c/state\"\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = \"{0}/c/s.sock\"\n",
+                dir.display()
+            ),
+        ),
+    };
+    fs::write(dir.join("runtime"), runtime).unwrap();
+    fs::create_dir_all(dir.join("c")).unwrap();
+    let config_toml = dir.join("containerd.toml");
+    fs::write(&config_toml, toml).unwrap();
+    fs::create_dir_all(dir.join("manifests")).unwrap();
+    fs::write(dir.join("manifests/web.yaml"), MANIFEST).unwrap();
+    fs::write(dir.join("node.json"), node_config().to_bytes()).unwrap();
+    let rootfs = dir.join("apps/web");
+    fs::create_dir_all(&rootfs).unwrap();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/server.rs");
+    let out = rootfs.join("server");
+    run_ok("rustc", &["--edition=2024", "-Ctarget-feature=+crt-static", "-Cstrip=symbols", "-o",
+        out.to_str().unwrap(), source.to_str().unwrap()]);
+    let path = std::env::var("PATH").unwrap();
+    let path = own.as_ref().map_or(path.clone(), |d| format!("{}:{path}", d.display()));
+    Bench {
+        dir: dir.into(),
+        containerd: own.map_or("containerd".into(), |d| d.join("containerd")),
+        path,
+        config_toml,
+    }
+}
+
+fn node_config() -> NodeConfig {
+    NodeConfig {
+        format: NodeConfig::header(),
+        product: "p".into(),
+        board: "b".into(),
+        version: "1".into(),
+        sequence: Sequence(1),
+        update: None,
+        health: HealthConfig { timeout_secs: 60, stable_secs: 5, checks: vec![] },
+        status_listen: None,
+        reserved: Reserved { memory_bytes: 0, cpu_millis: 0 },
+        apps: vec![BakedApp {
+            name: "web".into(),
+            image: "localhost/web:1".into(),
+            manifest_digest: Sha256Digest([0; 32]),
+            composefs: ObjectDigest([0; 32]),
+            config: AppConfig { entrypoint: vec!["/server".into()], ..AppConfig::default() },
+        }],
+    }
+}
+
+impl Bench {
+    fn containerd(&self) -> Running {
+        let log = fs::File::options().append(true).create(true).open(self.dir.join("containerd.log")).unwrap();
+        let child = Command::new(&self.containerd)
+            .arg("--config")
+            .arg(&self.config_toml)
+            .env("PATH", &self.path)
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Running(child)
+    }
+
+    fn orchestrator(&self) -> Running {
+        let me = std::env::current_exe().unwrap();
+        Running(Command::new(me).env(CHILD, &self.dir).stdin(Stdio::null()).spawn().unwrap())
+    }
+
+    fn status(&self) -> Option<OrchestratorStatus> {
+        OrchestratorStatus::parse(&fs::read(self.dir.join("status.json")).ok()?).ok()
+    }
+
+    /// Wait for a status that fits, with a limit that only a failure reaches.
+    fn until(&self, what: &str, fits: impl Fn(&OrchestratorStatus) -> bool) -> OrchestratorStatus {
+        for _ in 0..600 {
+            if let Some(s) = self.status().filter(|s| fits(s)) {
+                return s;
+            }
+            sleep(Duration::from_millis(100));
+        }
+        let log = fs::read_to_string(self.dir.join("containerd.log")).unwrap_or_default();
+        let tail: Vec<&str> = log.lines().rev().take(15).collect();
+        panic!("never came: {what}\nstatus: {:#?}\ncontainerd: {tail:#?}", self.status());
+    }
+}
+
+fn ready(s: &OrchestratorStatus) -> bool {
+    s.containerd_error.is_none() && s.workloads.iter().all(|w| w.ready == w.desired && w.desired == 1)
+}
+
+fn get(address: &str, path: &str) -> std::io::Result<String> {
+    let address: SocketAddr = address.parse().unwrap();
+    let mut s = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+    s.set_read_timeout(Some(Duration::from_secs(5)))?;
+    write!(s, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")?;
+    let mut text = String::new();
+    s.read_to_string(&mut text)?;
+    Ok(text.split_once("\r\n\r\n").map(|(_, b)| b.to_owned()).unwrap_or_default())
+}
+
+/// Process id of the app, found by its program name inside our mount.
+fn app_pid() -> Option<i32> {
+    fs::read_dir("/proc").unwrap().flatten().find_map(|e| {
+        let pid: i32 = e.file_name().to_str()?.parse().ok()?;
+        let args = fs::read(e.path().join("cmdline")).ok()?;
+        let env = fs::read(e.path().join("environ")).ok()?;
+        let ours = env.split(|b| *b == 0).any(|v| v == b"NODE=test-node");
+        (args == b"/server\0" && ours).then_some(pid)
+    })
+}
+
+fn test(b: &Bench) {
+    let mut containerd = b.containerd();
+    let mut orchestrator = b.orchestrator();
+    let first = b.until("the app is Ready", ready);
+    println!("ready: {:?}", first.events);
+
+    // From the node: its loopback, the bridge, the virtual address.
+    for address in ["127.0.0.1:30080", "10.244.0.1:30080", "10.96.7.7:80"] {
+        assert_eq!(get(address, "/").unwrap(), "ok\n", "{address}");
+    }
+    let env = get("127.0.0.1:30080", "/env").unwrap();
+    assert!(env.contains("TIER=test\n") && env.contains("NODE=test-node\n"), "{env}");
+    let status = get("127.0.0.1:30080", "/status").unwrap();
+    for line in ["NoNewPrivs:\t1", "Seccomp:\t2", "CapBnd:\t0000000000000000", "Uid:\t65532"] {
+        assert!(status.contains(line), "{line} missing in {status}");
+    }
+    assert_eq!(get("127.0.0.1:30080", "/write").unwrap(), "false true", "root is read-only, the volume is not");
+
+    // The orchestrator ends and comes back: the same process serves on.
+    let pid = app_pid().unwrap();
+    drop(orchestrator);
+    assert_eq!(get("127.0.0.1:30080", "/").unwrap(), "ok\n");
+    fs::remove_file(b.dir.join("status.json")).unwrap();
+    orchestrator = b.orchestrator();
+    let s = b.until("adopted", ready);
+    assert_eq!((app_pid(), s.workloads[0].restarts), (Some(pid), 0), "{:?}", s.events);
+    println!("adopted after a restart of the orchestrator");
+
+    // containerd is killed and comes back: the same process serves on.
+    drop(containerd);
+    b.until("containerd is missed", |s| s.containerd_error.is_some());
+    assert_eq!(get("127.0.0.1:30080", "/").unwrap(), "ok\n");
+    containerd = b.containerd();
+    let s = b.until("containerd is back", ready);
+    assert_eq!((app_pid(), s.workloads[0].restarts), (Some(pid), 0), "{:?}", s.events);
+    println!("adopted after a kill of containerd");
+
+    // The app dies, by itself and by force: started again.
+    let _ = get("127.0.0.1:30080", "/crash");
+    let s = b.until("restarted after a crash", |s| ready(s) && s.workloads[0].restarts == 1);
+    assert!(s.events.iter().any(|e| e.contains("ended with status 3")), "{:?}", s.events);
+    let again = app_pid().unwrap();
+    assert_ne!(again, pid);
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(again), nix::sys::signal::Signal::SIGKILL).unwrap();
+    let s = b.until("restarted after SIGKILL, with delay", |s| ready(s) && s.workloads[0].restarts == 2);
+    assert_eq!(get("127.0.0.1:30080", "/").unwrap(), "ok\n", "{:?}", s.events);
+
+    // Somebody removes the pod's link and the packet filter: both come back.
+    let link = fs::read_to_string("/proc/thread-self/net/dev").unwrap();
+    let link = link.lines().filter_map(|l| l.split(':').next()).map(str::trim).find(|n| n.starts_with("skp")).unwrap().to_owned();
+    run_ok("ip", &["link", "del", &link]);
+    run_ok("nft", &["delete", "table", "ip", "skerry"]);
+    b.until("the loss is seen", |s| !ready(s));
+    b.until("the pod is made anew", ready);
+    assert_eq!(get("10.244.0.1:30080", "/").unwrap(), "ok\n");
+
+    let log = walk(&b.dir.join("logs"));
+    assert!(log.contains(" stdout F serving\n"), "{log}");
+    let rss = fs::read_to_string(format!("/proc/{}/status", orchestrator.0.id())).unwrap();
+    println!("orchestrator {}", rss.lines().find(|l| l.starts_with("VmRSS")).unwrap());
+    let rss = fs::read_to_string(format!("/proc/{}/status", containerd.0.id())).unwrap();
+    println!("containerd {}", rss.lines().find(|l| l.starts_with("VmRSS")).unwrap());
+
+    // No Deployment any more: everything goes.
+    drop(orchestrator);
+    fs::remove_file(b.dir.join("manifests/web.yaml")).unwrap();
+    fs::remove_file(b.dir.join("status.json")).unwrap();
+    orchestrator = b.orchestrator();
+    for _ in 0..300 {
+        if app_pid().is_none() && fs::read_dir(b.dir.join("pods")).unwrap().count() == 0 {
+            break;
+        }
+        sleep(Duration::from_millis(100));
+    }
+    assert_eq!(app_pid(), None);
+    assert_eq!(fs::read_dir(b.dir.join("pods")).unwrap().count(), 0);
+    drop((orchestrator, containerd));
+}
+
+fn walk(dir: &Path) -> String {
+    let mut text = String::new();
+    for e in fs::read_dir(dir).unwrap().flatten() {
+        text += &if e.path().is_dir() { walk(&e.path()) } else { fs::read_to_string(e.path()).unwrap() };
+    }
+    text
+}
