@@ -39,7 +39,7 @@ mod tests {
         #[test]
         fn stays_within_a_quarter_of_the_base(attempt in 0u32..100, random: u64) {
             let s = retry_secs(attempt, random);
-            prop_assert!(s >= RETRY_FIRST_SECS * 3 / 4 && s <= RETRY_SECS_MAX * 5 / 4);
+            prop_assert!((RETRY_FIRST_SECS * 3 / 4..=RETRY_SECS_MAX * 5 / 4).contains(&s));
         }
     }
 }

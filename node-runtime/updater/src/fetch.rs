@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use crate::{
     Config, UpdateError,
     error::io,
-    facilities::Facilities,
+    facilities::{Facilities, OutFile},
     source::{HttpError, Source},
     store::{Store, part_path},
 };
@@ -153,7 +153,7 @@ impl Fetcher {
             }
         }
         self.expect_length(e, have, &response)?;
-        if have == 0 {
+        if have == 0 && e.compressed_bytes >= self.cfg.sync_every_bytes {
             self.keep_etag(&etag_path, &response)?;
         }
         self.body(e, have, &url, response, tx).await
@@ -188,10 +188,6 @@ impl Fetcher {
     ) -> Result<(), UpdateError> {
         let part = part_path(&self.cfg, &e.digest);
         let mut file = self.fac.append(&part).map_err(io("open", &part))?;
-        if have == 0 {
-            let dir = self.cfg.system(STAGING_DIR);
-            self.fac.sync_dir(&dir).map_err(io("fsync", &dir))?;
-        }
         let mut unsynced = 0;
         let result = loop {
             let chunk = match self.source.chunk(url, &mut response).await {
@@ -210,16 +206,28 @@ impl Fetcher {
             unsynced += chunk.len() as u64;
             let _ = tx.send(Step::Bytes(chunk.len() as u64));
             if unsynced >= self.cfg.sync_every_bytes {
-                file.sync().map_err(io("fsync", &part))?;
+                self.sync_part(&mut *file, &part)?;
                 unsynced = 0;
             }
         };
-        file.sync().map_err(io("fsync", &part))?;
+        // A small object that is whole lands at once; its download is not worth
+        // the wear of making it durable first.
+        if result.is_err() || have >= self.cfg.sync_every_bytes {
+            self.sync_part(&mut *file, &part)?;
+        }
         result?;
         if have < e.compressed_bytes {
             return Err(HttpError::Short { url: url.to_string(), expected: e.compressed_bytes, found: have }.into());
         }
         Ok(())
+    }
+}
+
+impl Fetcher {
+    fn sync_part(&self, file: &mut dyn OutFile, part: &std::path::Path) -> Result<(), UpdateError> {
+        file.sync().map_err(io("fsync", part))?;
+        let dir = self.cfg.system(STAGING_DIR);
+        self.fac.sync_dir(&dir).map_err(io("fsync", &dir))
     }
 }
 

@@ -21,6 +21,7 @@ pub struct Nginx {
 }
 
 impl Nginx {
+    #[expect(clippy::zombie_processes, reason = "drop waits for it; a panic here ends the test")]
     pub fn start(dir: &Path, repo: &Path) -> Self {
         let program = ["/usr/sbin/nginx", "/usr/bin/nginx"].iter().find(|p| Path::new(p).exists()).expect("nginx is needed");
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
