@@ -67,6 +67,15 @@ spec:
   ports: [{port: 80, targetPort: http, nodePort: 30080}]
 "#;
 
+/// A failed test leaves no app behind.
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if let Some(pid) = app_pid(&self.dir) {
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+        }
+    }
+}
+
 /// Ends the process when the test ends, however it ends.
 struct Running(Child);
 
@@ -96,9 +105,14 @@ fn config(dir: &Path) -> Config {
         containerd_socket: dir.join("c/s.sock"),
         runtime_name: fs::read_to_string(dir.join("runtime")).unwrap(),
         cgroup_parent: format!("/skerry-test-{}", dir.file_name().unwrap().to_string_lossy().replace('.', "")),
-        node_name: Some("test-node".into()),
+        node_name: Some(node_name(dir)),
         ..Config::default()
     }
+}
+
+/// One name per run, so that what an earlier run left behind is not ours.
+fn node_name(dir: &Path) -> String {
+    dir.file_name().unwrap().to_string_lossy().into_owned()
 }
 
 fn main() {
@@ -245,19 +259,21 @@ fn get(address: &str, path: &str) -> std::io::Result<String> {
     let address: SocketAddr = address.parse().unwrap();
     let mut s = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
     s.set_read_timeout(Some(Duration::from_secs(5)))?;
-    write!(s, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")?;
+    // In one piece: the app reads once.
+    s.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())?;
     let mut text = String::new();
     s.read_to_string(&mut text)?;
     Ok(text.split_once("\r\n\r\n").map(|(_, b)| b.to_owned()).unwrap_or_default())
 }
 
 /// Process id of the app, found by its program name inside our mount.
-fn app_pid() -> Option<i32> {
+fn app_pid(dir: &Path) -> Option<i32> {
+    let node = format!("NODE={}", node_name(dir)).into_bytes();
     fs::read_dir("/proc").unwrap().flatten().find_map(|e| {
         let pid: i32 = e.file_name().to_str()?.parse().ok()?;
         let args = fs::read(e.path().join("cmdline")).ok()?;
         let env = fs::read(e.path().join("environ")).ok()?;
-        let ours = env.split(|b| *b == 0).any(|v| v == b"NODE=test-node");
+        let ours = env.split(|b| *b == 0).any(|v| v == node);
         (args == b"/server\0" && ours).then_some(pid)
     })
 }
@@ -273,7 +289,7 @@ fn test(b: &Bench) {
         assert_eq!(get(address, "/").unwrap(), "ok\n", "{address}");
     }
     let env = get("127.0.0.1:30080", "/env").unwrap();
-    assert!(env.contains("TIER=test\n") && env.contains("NODE=test-node\n"), "{env}");
+    assert!(env.contains("TIER=test\n") && env.contains(&format!("NODE={}\n", node_name(&b.dir))), "{env}");
     let status = get("127.0.0.1:30080", "/status").unwrap();
     for line in ["NoNewPrivs:\t1", "Seccomp:\t2", "CapBnd:\t0000000000000000", "Uid:\t65532"] {
         assert!(status.contains(line), "{line} missing in {status}");
@@ -281,13 +297,13 @@ fn test(b: &Bench) {
     assert_eq!(get("127.0.0.1:30080", "/write").unwrap(), "false true", "root is read-only, the volume is not");
 
     // The orchestrator ends and comes back: the same process serves on.
-    let pid = app_pid().unwrap();
+    let pid = app_pid(&b.dir).unwrap();
     drop(orchestrator);
     assert_eq!(get("127.0.0.1:30080", "/").unwrap(), "ok\n");
     fs::remove_file(b.dir.join("status.json")).unwrap();
     orchestrator = b.orchestrator();
     let s = b.until("adopted", ready);
-    assert_eq!((app_pid(), s.workloads[0].restarts), (Some(pid), 0), "{:?}", s.events);
+    assert_eq!((app_pid(&b.dir), s.workloads[0].restarts), (Some(pid), 0), "{:?}", s.events);
     println!("adopted after a restart of the orchestrator");
 
     // containerd is killed and comes back: the same process serves on.
@@ -296,14 +312,14 @@ fn test(b: &Bench) {
     assert_eq!(get("127.0.0.1:30080", "/").unwrap(), "ok\n");
     containerd = b.containerd();
     let s = b.until("containerd is back", ready);
-    assert_eq!((app_pid(), s.workloads[0].restarts), (Some(pid), 0), "{:?}", s.events);
+    assert_eq!((app_pid(&b.dir), s.workloads[0].restarts), (Some(pid), 0), "{:?}", s.events);
     println!("adopted after a kill of containerd");
 
     // The app dies, by itself and by force: started again.
     let _ = get("127.0.0.1:30080", "/crash");
     let s = b.until("restarted after a crash", |s| ready(s) && s.workloads[0].restarts == 1);
     assert!(s.events.iter().any(|e| e.contains("ended with status 3")), "{:?}", s.events);
-    let again = app_pid().unwrap();
+    let again = app_pid(&b.dir).unwrap();
     assert_ne!(again, pid);
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(again), nix::sys::signal::Signal::SIGKILL).unwrap();
     let s = b.until("restarted after SIGKILL, with delay", |s| ready(s) && s.workloads[0].restarts == 2);
@@ -331,12 +347,12 @@ fn test(b: &Bench) {
     fs::remove_file(b.dir.join("status.json")).unwrap();
     orchestrator = b.orchestrator();
     for _ in 0..300 {
-        if app_pid().is_none() && fs::read_dir(b.dir.join("pods")).unwrap().count() == 0 {
+        if app_pid(&b.dir).is_none() && fs::read_dir(b.dir.join("pods")).unwrap().count() == 0 {
             break;
         }
         sleep(Duration::from_millis(100));
     }
-    assert_eq!(app_pid(), None);
+    assert_eq!(app_pid(&b.dir), None);
     assert_eq!(fs::read_dir(b.dir.join("pods")).unwrap().count(), 0);
     drop((orchestrator, containerd));
 }
