@@ -2,7 +2,7 @@
 //!
 //! The modules stand in the order of the data: plan (crate `skerry-plan`),
 //! [`packages`], [`tree`], [`commit`], [`image`], [`release`], [`deliver`];
-//! [`build`] runs them. [`host`] is the only place that starts programs, and
+//! [`inputs`] reads what people wrote, [`build`] runs the line. [`host`] is the only place that starts programs, and
 //! [`progress`] the only way a step talks to the person in front of it.
 
 pub mod build;
@@ -11,6 +11,7 @@ pub mod commit;
 pub mod deliver;
 pub mod host;
 pub mod image;
+pub mod inputs;
 pub mod packages;
 pub mod progress;
 pub mod release;

@@ -7,7 +7,7 @@ use skerry_plan::Problems;
 /// Why a build failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// Spec, board, lock or manifests are not valid.
+    /// The plan has problems.
     #[error("{0}")]
     Invalid(Problems),
     /// A file of the inputs or the output.
@@ -34,9 +34,6 @@ pub enum BuildError {
     /// The output folder holds something that is not a build's output.
     #[error("{} is not empty and holds no release; choose another --out or empty it yourself", .0.display())]
     OutputTaken(PathBuf),
-    /// Manifests that the node would refuse.
-    #[error("{} problem(s) in the manifests:\n  {}", .0.len(), .0.join("\n  "))]
-    Manifests(Vec<String>),
     /// The finished tree breaks a rule.
     #[error("{} problem(s) in the finished tree:\n  {}", .0.len(), .0.join("\n  "))]
     Lint(Vec<String>),

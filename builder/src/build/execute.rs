@@ -11,10 +11,11 @@ use std::{
 use skerry_formats::{Release, Sequence, baked::BakedApp, cmdline::BootArgs, layout, sign::public_key_text};
 use skerry_plan::{Plan, spec::ImageSpec};
 
-use super::{Artifacts, BuildError, Inputs, Options, log, output::Output, tools::LockedTools};
+use super::{Artifacts, BuildError, Options, log, output::Output, tools::LockedTools};
 use crate::{
     commit::{self, DigestCache, SealedTree},
     host::tools::Toolbox,
+    inputs::Inputs,
     image::{
         self,
         disk::DiskSpec,
@@ -109,7 +110,7 @@ impl Runtime {
 fn fetch(plan: &Plan, options: &Options, cache: &Cache, progress: &Progress) -> Result<(Vec<UnpackedDeb>, LockedTools), BuildError> {
     let mut all = plan.packages.clone();
     all.extend(plan.tools.iter().filter(|t| !plan.packages.iter().any(|p| p.sha256 == t.sha256)).cloned());
-    let debs = packages::fetch(&all, &options.mirrors, cache, progress)?;
+    let debs = packages::fetch(&all, &options.mirrors, cache, progress).map_err(|e| e.for_spec(&plan.spec_file))?;
     let step = progress.start("unpack", Some(debs.len() as u64), "packages");
     let unpacked = {
         use rayon::prelude::*;
@@ -127,7 +128,7 @@ fn fetch(plan: &Plan, options: &Options, cache: &Cache, progress: &Progress) -> 
 
 fn load_apps(inputs: &Inputs, cache: &Cache, progress: &Progress) -> Result<Vec<AppImage>, BuildError> {
     let arch = inputs.board.arch;
-    inputs.spec.apps.iter().map(|app| Ok(tree::app::load(app, arch, &inputs.base_dir, cache, progress)?)).collect()
+    inputs.spec.apps.iter().map(|app| Ok(tree::app::load(app, arch, &inputs.source.dir, cache, progress)?)).collect()
 }
 
 fn assemble(

@@ -1,12 +1,10 @@
 //! Runs the line: plan, packages, tree, commit, image, release.
 //!
-//! [`inputs`] reads what people wrote, [`execute`] makes no choices, [`output`]
-//! reveals the finished folder in one rename, so that nothing half-written is
-//! ever left behind.
+//! [`execute`] makes no choices; `output` reveals the finished folder in one
+//! rename, so that nothing half-written is ever left behind.
 
 mod error;
 mod execute;
-pub mod inputs;
 mod log;
 mod output;
 mod tools;
@@ -18,9 +16,8 @@ use skerry_plan::Plan;
 pub use self::{
     error::BuildError,
     execute::{Built, execute},
-    inputs::Inputs,
 };
-use crate::packages::Mirrors;
+use crate::{inputs::Inputs, packages::Mirrors};
 
 /// What a build makes beside the release itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +53,7 @@ pub struct Options {
 /// [`BuildError::Invalid`] with every problem of the plan.
 pub fn plan(inputs: &Inputs) -> Result<Plan, BuildError> {
     let plan = skerry_plan::plan(&skerry_plan::PlanInputs {
-        spec_file: &inputs.spec_file,
+        spec_file: &inputs.source.path.display().to_string(),
         lock_file: &inputs.lock_file,
         spec: &inputs.spec,
         board: &inputs.board,

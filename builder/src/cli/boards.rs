@@ -3,7 +3,8 @@
 use anyhow::Context;
 use skerry_plan::board::{self, BoardSpec};
 
-use super::{Ctx, inputs::invalid};
+use super::Ctx;
+use crate::inputs::invalid;
 
 /// Arguments of `skerry boards`.
 #[derive(Debug, clap::Args)]

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use super::{Ctx, exit::Code};
 use crate::{
-    build::{self, Artifacts, BuildError, Inputs, inputs::Overrides},
+    build::{self, Artifacts, BuildError},
+    inputs::{Inputs, Overrides},
     packages::MirrorArgs,
 };
 
@@ -69,7 +70,7 @@ enum Only {
 /// The first step that fails; nothing half-written is left.
 pub fn run(args: Args, ctx: &Ctx) -> anyhow::Result<()> {
     let overrides = Overrides { version: args.version, sequence: args.sequence };
-    let inputs = Inputs::read(&args.spec, &args.board, &overrides).map_err(coded)?;
+    let inputs = Inputs::read(&args.spec, &args.board, &overrides)?;
     let plan = build::plan(&inputs).map_err(coded)?;
     if args.plan_only {
         println!("{}", serde_json::to_string_pretty(&plan)?);
@@ -81,7 +82,7 @@ pub fn run(args: Args, ctx: &Ctx) -> anyhow::Result<()> {
         ostree: args.ostree.unwrap_or_else(|| ctx.cache_dir.join("ostree").join(&plan.product)),
         cache: ctx.cache_dir.clone(),
         runtime: args.runtime.unwrap_or_else(|| default_runtime(&plan)),
-        keys: args.keys.unwrap_or_else(|| inputs.base_dir.join("keys")),
+        keys: args.keys.unwrap_or_else(|| inputs.source.dir.join("keys")),
         mirrors: args.mirrors.find(),
     };
     let built = build::execute(&inputs, &plan, &options, &ctx.progress).map_err(coded)?;
@@ -105,7 +106,7 @@ fn default_runtime(plan: &skerry_plan::Plan) -> PathBuf {
 
 fn coded(e: BuildError) -> anyhow::Error {
     let code = match &e {
-        BuildError::Invalid(_) | BuildError::Missing { .. } | BuildError::Manifests(_) => Code::Invalid,
+        BuildError::Invalid(_) | BuildError::Missing { .. } => Code::Invalid,
         BuildError::Fetch(_) => Code::Network,
         _ => Code::Failed,
     };

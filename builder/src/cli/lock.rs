@@ -8,7 +8,8 @@ use std::{
 use anyhow::Context;
 use skerry_plan::lock::{self, Lock, LockedPackage};
 
-use super::{Ctx, exit::Code, inputs::LoadedSpec};
+use super::{Ctx, exit::Code};
+use crate::inputs::LoadedSpec;
 use crate::packages::{
     Cache, MirrorArgs, Mirrors,
     cache::write_atomically,

@@ -6,7 +6,6 @@ pub mod build;
 pub mod completions;
 pub mod diff;
 pub mod exit;
-pub mod inputs;
 pub mod inspect;
 pub mod keys;
 pub mod lock;

@@ -10,7 +10,7 @@ use skerry_plan::{
     spec::{self, Found, ImageSpec},
 };
 
-use super::exit::Code;
+use crate::cli::exit::Code;
 
 /// A spec and where it is.
 #[derive(Debug, Clone)]
