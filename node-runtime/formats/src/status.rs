@@ -157,14 +157,36 @@ pub struct NodeStatus {
     pub node: String,
     /// Seconds since boot.
     pub uptime_secs: f64,
-    /// Memory figures in bytes: `total`, `available`, `used` (`/proc/meminfo`).
+    /// Memory figures in bytes: `total`, `available`, `used`, and where it went:
+    /// `free`, `cached`, `anon`, `shmem`, `slab_reclaimable`,
+    /// `slab_unreclaimable`, `kernel_stack`, `page_tables`, `percpu`, `vmalloc`
+    /// (`/proc/meminfo`), `modules` (`/proc/modules`), `kept_free` (the kernel's
+    /// own reserve, `vm.min_free_kbytes`). A figure that is not known is left out.
     pub memory: BTreeMap<String, u64>,
+    /// Memory of processes by name, all of one name together, the largest only.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub processes: BTreeMap<String, ProcessMemory>,
     /// The updater's document; `None`: not there or unreadable.
     pub updater: Option<UpdaterStatus>,
     /// The orchestrator's document; `None`: not there or unreadable.
     pub orchestrator: Option<OrchestratorStatus>,
     /// Boot stages in seconds since power-on or kernel start, as known.
     pub boot: BTreeMap<String, f64>,
+}
+
+/// Memory of all processes of one name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessMemory {
+    /// How many there are.
+    pub count: u32,
+    /// Resident bytes; shared pages count in every process.
+    pub rss_bytes: u64,
+    /// Resident bytes that belong to no file: what cannot be dropped.
+    pub anon_bytes: u64,
+    /// Resident bytes, shared pages split among those who share them; `None`
+    /// where the kernel does not let the reader see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pss_bytes: Option<u64>,
 }
 
 impl Document for NodeStatus {

@@ -100,11 +100,38 @@ fn updater_status() -> UpdaterStatus {
     }
 }
 
+fn node_status() -> NodeStatus {
+    NodeStatus {
+        format: NodeStatus::header(),
+        node: "box".into(),
+        uptime_secs: 65.5,
+        memory: [("total", 1 << 30), ("available", 900 << 20), ("used", 124 << 20)].map(|(k, v)| (k.to_owned(), v)).into(),
+        processes: [
+            ("containerd".to_owned(), ProcessMemory { count: 1, rss_bytes: 40 << 20, anon_bytes: 15 << 20, pss_bytes: Some(39 << 20) }),
+            ("shim".to_owned(), ProcessMemory { count: 2, rss_bytes: 6 << 20, anon_bytes: 2 << 20, pss_bytes: None }),
+        ]
+        .into(),
+        updater: Some(updater_status()),
+        orchestrator: None,
+        boot: [("identity".to_owned(), 3.25)].into(),
+    }
+}
+
+/// The first writers did not tell processes.
+#[test]
+fn node_status_without_processes_is_read() {
+    let mut v: serde_json::Value = serde_json::from_slice(&node_status().to_bytes()).unwrap();
+    v.as_object_mut().unwrap().remove("processes").unwrap();
+    let read = NodeStatus::parse(&serde_json::to_vec(&v).unwrap()).unwrap();
+    assert_eq!(read, NodeStatus { processes: Default::default(), ..node_status() });
+}
+
 #[test]
 fn json_documents_read_and_write_as_before() {
     check("release.json", &release());
     check("node.json", &node_config());
     check("updater-status.json", &updater_status());
+    check("node-status.json", &node_status());
     check(
         "channel.json",
         &Channel {

@@ -1,11 +1,14 @@
 //! The status for people.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
-use skerry_formats::status::{NodeStatus, OrchestratorStatus, Progress, ReleaseRef, UpdaterStatus};
+use skerry_formats::status::{NodeStatus, OrchestratorStatus, ProcessMemory, Progress, ReleaseRef, UpdaterStatus};
 
 /// Width of the progress bar in characters.
 const BAR_WIDTH: u64 = 24;
+
+/// Processes that the table names.
+const PROCESSES_SHOWN: usize = 6;
 
 /// Render the whole status.
 pub fn render(s: &NodeStatus) -> String {
@@ -13,6 +16,9 @@ pub fn render(s: &NodeStatus) -> String {
     line(&mut out, "node", &format!("{}, up {}", s.node, duration(s.uptime_secs as u64)));
     let mem = |key: &str| s.memory.get(key).copied().unwrap_or(0) >> 20;
     line(&mut out, "memory", &format!("{} of {} MiB used", mem("used"), mem("total")));
+    if !s.processes.is_empty() {
+        line(&mut out, "processes", &processes(&s.processes));
+    }
     match &s.updater {
         Some(u) => updater(&mut out, u),
         None => line(&mut out, "updater", "not running (no status document)"),
@@ -25,6 +31,14 @@ pub fn render(s: &NodeStatus) -> String {
         line(&mut out, &format!("boot: {stage}"), &format!("{secs:.1} s"));
     }
     out
+}
+
+/// The largest processes, MiB resident.
+fn processes(all: &BTreeMap<String, ProcessMemory>) -> String {
+    let mut sorted: Vec<_> = all.iter().collect();
+    sorted.sort_by_key(|(_, m)| std::cmp::Reverse(m.rss_bytes));
+    let one = |(name, m): &(&String, &ProcessMemory)| format!("{name} {}", m.rss_bytes.div_ceil(1 << 20));
+    sorted.iter().take(PROCESSES_SHOWN).map(one).collect::<Vec<_>>().join(", ")
 }
 
 fn line(out: &mut String, key: &str, value: &str) {
@@ -99,8 +113,6 @@ fn duration(secs: u64) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::collections::BTreeMap;
-
     use skerry_formats::{
         Sequence,
         status::{FailedRelease, WorkloadStatus},
@@ -119,6 +131,7 @@ mod tests {
             node: "box".into(),
             uptime_secs: 65.0,
             memory: BTreeMap::from([("total".into(), 1 << 30), ("used".into(), 130 << 20)]),
+            processes: BTreeMap::new(),
             updater: None,
             orchestrator: None,
             boot: BTreeMap::from([("init".into(), 2.25)]),
@@ -136,6 +149,15 @@ mod tests {
              workloads     orchestrator not running (no status document)\n\
              boot: init    2.2 s\n"
         );
+    }
+
+    #[test]
+    fn the_largest_processes_come_first() {
+        let mut s = status();
+        for (i, name) in ["a", "b", "c", "d", "e", "f", "g"].into_iter().enumerate() {
+            s.processes.insert(name.into(), ProcessMemory { count: 1, rss_bytes: (i as u64) << 20, ..Default::default() });
+        }
+        assert!(render(&s).contains("processes     g 6, f 5, e 4, d 3, c 2, b 1\n"), "{}", render(&s));
     }
 
     #[test]

@@ -17,4 +17,5 @@ pub mod meminfo;
 pub mod mount;
 pub mod netns;
 pub mod notify;
+pub mod procmem;
 pub mod watchdog;

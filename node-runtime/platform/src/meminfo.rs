@@ -1,36 +1,38 @@
-//! Figures of the machine from `/proc`: memory, load.
+//! Figures of the machine from `/proc`: memory as a whole, load.
 
 use std::{collections::BTreeMap, fs, io};
 
-/// Memory in bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Memory {
-    /// Usable memory.
-    pub total_bytes: u64,
-    /// What could be handed out without swapping.
-    pub available_bytes: u64,
-}
+/// Names of status documents for lines of `/proc/meminfo`.
+const FIELDS: [(&str, &str); 12] = [
+    ("total", "MemTotal"),
+    ("available", "MemAvailable"),
+    ("free", "MemFree"),
+    ("cached", "Cached"),
+    ("anon", "AnonPages"),
+    ("shmem", "Shmem"),
+    ("slab_reclaimable", "SReclaimable"),
+    ("slab_unreclaimable", "SUnreclaim"),
+    ("kernel_stack", "KernelStack"),
+    ("page_tables", "PageTables"),
+    ("percpu", "Percpu"),
+    ("vmalloc", "VmallocUsed"),
+];
 
-impl Memory {
-    /// What is in use and not given back on demand.
-    pub fn used_bytes(&self) -> u64 {
-        self.total_bytes.saturating_sub(self.available_bytes)
-    }
-
-    /// The map that status documents carry: `total`, `available`, `used`.
-    pub fn as_map(&self) -> BTreeMap<String, u64> {
-        [("total", self.total_bytes), ("available", self.available_bytes), ("used", self.used_bytes())]
-            .map(|(k, v)| (k.to_owned(), v))
-            .into()
-    }
-}
-
-/// Read `/proc/meminfo`.
+/// Memory in bytes, by name: the lines of `/proc/meminfo` that tell where it
+/// went, `used` (total without available), `modules` and `kept_free`.
 ///
 /// # Errors
-/// I/O errors of reading it.
-pub fn memory() -> io::Result<Memory> {
-    Ok(parse_meminfo(&fs::read_to_string("/proc/meminfo")?))
+/// I/O errors of reading `/proc/meminfo`; what else is missing is left out.
+pub fn memory() -> io::Result<BTreeMap<String, u64>> {
+    let mut map = parse_meminfo(&fs::read_to_string("/proc/meminfo")?);
+    if let Ok(text) = fs::read_to_string("/proc/modules") {
+        map.insert("modules".into(), parse_modules(&text));
+    }
+    let kept_free = fs::read_to_string("/proc/sys/vm/min_free_kbytes");
+    if let Some(kib) = kept_free.ok().and_then(|t| t.trim().parse::<u64>().ok()) {
+        map.insert("kept_free".into(), kib << 10);
+    }
+    Ok(map)
 }
 
 /// Load averages over 1, 5 and 15 minutes from `/proc/loadavg`.
@@ -41,15 +43,24 @@ pub fn load_average() -> io::Result<[f64; 3]> {
     parse_loadavg(&fs::read_to_string("/proc/loadavg")?).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-fn parse_meminfo(text: &str) -> Memory {
-    let field = |key: &str| {
-        let value = text.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix(':'))?;
-        value.split_ascii_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
-    };
-    Memory {
-        total_bytes: field("MemTotal").unwrap_or(0),
-        available_bytes: field("MemAvailable").unwrap_or(0),
+/// Value in bytes of a line `KEY:   N kB`.
+fn kib_line(text: &str, key: &str) -> Option<u64> {
+    let value = text.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix(':'))?;
+    value.split_ascii_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+fn parse_meminfo(text: &str) -> BTreeMap<String, u64> {
+    let mut map: BTreeMap<_, _> =
+        FIELDS.iter().filter_map(|(name, key)| Some(((*name).to_owned(), kib_line(text, key)?))).collect();
+    if let (Some(total), Some(available)) = (map.get("total"), map.get("available")) {
+        map.insert("used".into(), total.saturating_sub(*available));
     }
+    map
+}
+
+/// Bytes of all loaded modules: second word of each line.
+fn parse_modules(text: &str) -> u64 {
+    text.lines().filter_map(|l| l.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()).sum()
 }
 
 fn parse_loadavg(text: &str) -> Option<[f64; 3]> {
@@ -64,10 +75,19 @@ mod tests {
 
     #[test]
     fn meminfo_fields() {
-        let m = parse_meminfo("MemTotal:        1000 kB\nMemFree: 1 kB\nMemAvailable:     400 kB\n");
-        assert_eq!((m.total_bytes, m.available_bytes, m.used_bytes()), (1_024_000, 409_600, 614_400));
-        assert_eq!(parse_meminfo("garbage"), Memory::default());
-        assert!(memory().unwrap().total_bytes > 0);
+        let m = parse_meminfo("MemTotal:        1000 kB\nMemFree: 1 kB\nMemAvailable:     400 kB\nShmemHugePages: 7 kB\nShmem: 3 kB\n");
+        let expected = [("total", 1_024_000), ("available", 409_600), ("used", 614_400), ("free", 1024), ("shmem", 3072)];
+        assert_eq!(m, expected.map(|(k, v)| (k.to_owned(), v)).into());
+        assert!(parse_meminfo("garbage").is_empty());
+        let here = memory().unwrap();
+        for key in ["total", "used", "anon", "slab_unreclaimable", "kept_free"] {
+            assert!(here.get(key).is_some_and(|v| *v > 0), "{key}");
+        }
+    }
+
+    #[test]
+    fn module_sizes_are_added_up() {
+        assert_eq!(parse_modules("ext4 1000 2 - Live 0x0\nmbcache 24 1 ext4, Live 0x0\n\nshort\n"), 1024);
     }
 
     #[test]

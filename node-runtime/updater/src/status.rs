@@ -1,6 +1,6 @@
 //! Status documents: the updater's own, and the node's as a whole.
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{fs, io, path::Path};
 
 use skerry_formats::{
     baked::NodeConfig,
@@ -8,7 +8,7 @@ use skerry_formats::{
     status::{NodeStatus, OrchestratorStatus, UpdaterStatus},
     versioned::Document,
 };
-use skerry_platform::{clock, meminfo};
+use skerry_platform::{clock, meminfo, procmem};
 use skerry_update_core::{Phase, State};
 
 use crate::Config;
@@ -98,7 +98,8 @@ pub fn node_status(cfg: &Config) -> NodeStatus {
         format: NodeStatus::header(),
         node: hostname.trim().to_owned(),
         uptime_secs: clock::boottime_secs(),
-        memory: meminfo::memory().map_or_else(|_| BTreeMap::new(), |m| m.as_map()),
+        memory: meminfo::memory().unwrap_or_default(),
+        processes: procmem::processes(Path::new("/proc")).unwrap_or_default(),
         updater: read(&cfg.path(UPDATER_STATUS)),
         orchestrator: read::<OrchestratorStatus>(&cfg.path(ORCHESTRATOR_STATUS)),
         boot: boot.unwrap_or_default(),
