@@ -120,7 +120,7 @@ pub fn parse(bytes: &[u8]) -> Result<UkiSections<'_>, ImageError> {
         if hits.next().is_some() {
             return Err(bad(format!("it has two sections {name}")));
         }
-        let start = section.raw_at as usize;
+        let start = section.raw_at;
         let len = section.raw_bytes.min(section.virtual_bytes) as usize;
         let end = start.checked_add(len);
         end.and_then(|end| bytes.get(start..end)).ok_or_else(|| bad(format!("section {name} is outside the file")))

@@ -153,12 +153,15 @@ pub fn init(dir: &Path, root_days: u32, now: Timestamp, rng: &mut impl CryptoRng
     move_into_place(temp.path(), &absolute)
 }
 
+/// Name, mode and content of a file to write.
+type KeyFile = (&'static str, u32, Vec<u8>);
+
 /// Names, modes and bytes of a fresh set of keys.
 fn contents(
     root_days: u32,
     now: Timestamp,
     rng: &mut impl CryptoRngCore,
-) -> Result<Vec<(&'static str, u32, Vec<u8>)>, KeysError> {
+) -> Result<Vec<KeyFile>, KeysError> {
     let release = generate(rng);
     let public = sign::public_key_text(&release.verifying_key()).into_bytes();
     let mut files = vec![(RELEASE_KEY, 0o600, pem(&release)?), (RELEASE_PUB, 0o644, public)];

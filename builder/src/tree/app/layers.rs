@@ -152,7 +152,7 @@ impl<'a> Flattener<'a> {
         let path = self.through_links(&path)?;
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
         if name == ".wh..wh..opq" {
-            self.remove_below(&folder.to_string());
+            self.remove_below(folder);
             return Ok(());
         }
         if let Some(hidden) = name.strip_prefix(".wh.") {
