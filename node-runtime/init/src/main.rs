@@ -6,7 +6,7 @@
 //! stands on the kernel command line and on the disk. Every step is safe to
 //! repeat after a power cut at any instruction.
 //!
-//! The order: [`early`] (virtual file systems, modules, watchdog), [`args`],
+//! The order: [`early`] (virtual file systems, modules, watchdog), [`memory`], [`args`],
 //! [`system`] (SYSTEM, sealing, root), [`disk`] (layout, growth), [`data`]
 //! (`/var`), [`identity`] (machine id, hostname, clock), [`switch`].
 
@@ -19,6 +19,7 @@ mod early;
 mod failure;
 mod identity;
 mod log;
+mod memory;
 mod sealing;
 mod switch;
 mod system;
@@ -54,6 +55,7 @@ fn main() {
 fn run() -> Result<std::convert::Infallible> {
     early::mount_virtual_file_systems().context("first mounts")?;
     log::stage("kernel-to-init");
+    memory::tune();
     early::load_modules();
     log::stage("modules");
     let cmdline = std::fs::read_to_string("/proc/cmdline").context("kernel command line")?;
