@@ -10,7 +10,7 @@ use std::{
     process::Stdio,
 };
 
-use skerry_platform::{durable, mount, netns};
+use skerry_platform::{durable, mount, netns, resolv};
 use tokio::io::AsyncWriteExt;
 
 use crate::{
@@ -72,6 +72,23 @@ impl Node {
         Ok(())
     }
 
+    /// A lease that comes after the pods, or a new one, reaches them too.
+    fn follow_name_servers(&self) {
+        if let Err(error) = resolv::refresh(Path::new("/"), &self.config.run_dir.join("resolv.conf")) {
+            tracing::warn!(%error, "name servers not written");
+        }
+        let text = resolv_conf();
+        for uid in self.ipam.pods.keys() {
+            let path = pod_run_dir(&self.config, uid).join("resolv.conf");
+            // Written in place: the pods have this very file mounted.
+            if fs::read(&path).is_ok_and(|old| old != text.as_bytes())
+                && let Err(error) = fs::write(&path, &text)
+            {
+                tracing::warn!(%error, pod = uid, "name servers not written");
+            }
+        }
+    }
+
     fn make_volumes(&self, pod: &Pod) -> anyhow::Result<()> {
         for (name, v) in &pod.volumes {
             let at = volumes_dir(&self.config, &pod.uid).join(name);
@@ -116,9 +133,11 @@ pub(crate) fn log_file(config: &Config, namespace: &str, pod: &str, uid: &str, c
 
 /// The node's name servers, without those that only the node itself reaches.
 fn resolv_conf() -> String {
-    let read = |p: &str| fs::read_to_string(p).ok();
-    let text = read("/run/systemd/resolve/resolv.conf").or_else(|| read("/etc/resolv.conf")).unwrap_or_default();
-    let local = |l: &str| l.split_whitespace().nth(1).is_some_and(|a| a.starts_with("127.") || a == "::1");
+    let text = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let local = |l: &str| {
+        let address = l.split_whitespace().nth(1);
+        address.is_some_and(|a| a.starts_with("127.") || a == "::1" || a.contains('%'))
+    };
     text.lines().filter(|l| !l.starts_with("nameserver") || !local(l)).map(|l| format!("{l}\n")).collect()
 }
 
@@ -136,6 +155,7 @@ fn host_ip(config: &Config) -> Ipv4Addr {
 
 impl Host for Node {
     async fn ensure_base(&mut self) -> anyhow::Result<()> {
+        self.follow_name_servers();
         Ok(links::ensure_bridge(&self.config.bridge, self.config.gateway()).await?)
     }
 

@@ -18,4 +18,5 @@ pub mod mount;
 pub mod netns;
 pub mod notify;
 pub mod procmem;
+pub mod resolv;
 pub mod watchdog;

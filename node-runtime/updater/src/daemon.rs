@@ -9,7 +9,7 @@ use skerry_formats::{
     status::{OrchestratorStatus, Progress, ReleaseRef},
     versioned::Document as _,
 };
-use skerry_platform::notify;
+use skerry_platform::{notify, resolv};
 use skerry_update_core::{Action, BootObservation, Cause, Env, Event, Phase, Policy, State, step};
 use tokio::sync::mpsc;
 use tough::Repository;
@@ -109,6 +109,7 @@ impl Daemon {
     /// The configuration is not readable or the state not writable.
     pub fn start(cfg: Arc<Config>, fac: Arc<dyn Facilities>) -> anyhow::Result<Self> {
         let node = cfg.node_config()?;
+        refresh_name_servers(&cfg);
         if let Err(e) = check::raise_time_floor(&cfg, &*fac, check::running_built_at(&cfg, &node)) {
             tracing::warn!("clock floor: {}", e.line());
         }
@@ -281,6 +282,7 @@ impl Daemon {
     async fn check(&mut self) -> Result<ReleaseRef, UpdateError> {
         let update = self.node.update.clone().ok_or_else(|| UpdateError::NoTarget("configured update source".into()))?;
         self.repo = None;
+        refresh_name_servers(&self.cfg);
         let source = Source::new(&update.url)?;
         let (repo, seen) = check::load(&self.cfg, &*self.fac, &source, self.state.tuf_floor).await?;
         let channel = check::channel(&repo, &self.node, &update).await?;
@@ -356,6 +358,13 @@ impl Daemon {
         let detail = || "the connection was not kept".into();
         let source = self.source.clone().ok_or_else(|| UpdateError::Staging { sequence: sequence.0, detail: detail() })?;
         Ok((Fetcher { cfg: self.cfg.clone(), fac: self.fac.clone(), source }, missing))
+    }
+}
+
+/// Names may be resolvable without; that shows in the requests.
+fn refresh_name_servers(cfg: &Config) {
+    if let Err(error) = resolv::refresh(&cfg.path("/"), &cfg.path(resolv::RESOLV_CONF)) {
+        tracing::warn!(%error, "name servers not written");
     }
 }
 
