@@ -3,8 +3,9 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use skerry_ci::bench::Group;
 
-/// Runs the demo.
+/// Runs the demo and the benchmarks.
 #[derive(Debug, Parser)]
 #[command(name = "skerry-ci")]
 struct Cli {
@@ -20,16 +21,33 @@ enum Command {
         #[arg(long, value_name = "DIR", default_value = "out/demo")]
         out: PathBuf,
     },
+    /// Measure sizes, builds, boots and an update; write docs/benchmarks.md
+    Bench {
+        /// Folder for the results, one JSON file per group
+        #[arg(long, value_name = "DIR", default_value = "out/bench")]
+        out: PathBuf,
+        /// Folder for the page and its plot
+        #[arg(long, value_name = "DIR", default_value = "docs")]
+        docs: PathBuf,
+        /// Measure only these; the others keep their last results
+        #[arg(long, value_enum, value_name = "GROUP", value_delimiter = ',')]
+        only: Vec<Group>,
+    },
 }
 
 fn main() -> ExitCode {
-    let Command::Demo { out } = Cli::parse().command;
-    let result = std::path::absolute(out).map_err(Into::into).and_then(|out| skerry_ci::demo::run(&out));
-    match result {
+    match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("\nskerry-ci: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Demo { out } => skerry_ci::demo::run(&std::path::absolute(out)?),
+        Command::Bench { out, docs, only } => skerry_ci::bench::run(&std::path::absolute(out)?, &docs, &only),
     }
 }

@@ -228,6 +228,20 @@ impl Product {
         Ok(())
     }
 
+    /// Build a variant from its spec as [`prepare`](Self::prepare) made it and
+    /// the caller changed it; the lock must be there. Gives the output folder.
+    ///
+    /// # Errors
+    /// If the build fails.
+    pub fn build_prepared(&self, spec: &Path, variant: &Variant) -> Result<PathBuf> {
+        let out = self.built(variant);
+        if out.exists() {
+            std::fs::remove_dir_all(&out).with_context(|| format!("removing {}", out.display()))?;
+        }
+        self.run_build(spec, &out, variant.parts)?;
+        Ok(out)
+    }
+
     fn run_build(&self, spec: &Path, out: &Path, parts: Parts) -> Result<()> {
         let keys = self.keys();
         let mut args = vec!["build".as_ref(), spec.as_os_str(), "--board".as_ref(), BOARD.as_ref()];
