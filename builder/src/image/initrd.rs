@@ -81,8 +81,11 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    /// Name, mode, device number and content.
+    type CpioEntry = (String, u32, (u32, u32), Vec<u8>);
+
     /// name, mode, device and data of every entry, read as the format's text says.
-    fn entries(mut b: &[u8]) -> Vec<(String, u32, (u32, u32), Vec<u8>)> {
+    fn entries(mut b: &[u8]) -> Vec<CpioEntry> {
         let mut found = Vec::new();
         let total = b.len();
         loop {
