@@ -13,12 +13,12 @@ use skerry_ci::{
 use skerry_formats::{Sequence, layout::UkiName};
 
 /// Cuts in all, over as many nodes as it takes.
-const CUTS: u32 = 24;
+const CUTS: u32 = 21;
 /// A machine is cut at a random moment of this time after power-on: from the
 /// firmware over the first boot and the download to the new release's trial.
-const SPREAD_MS: u64 = 150_000;
+const SPREAD_MS: u64 = 60_000;
 /// Slow enough that cuts fall into the download.
-const RATE: Rate = Rate::Limited(1_000_000);
+const RATE: Rate = Rate::Limited(1_500_000);
 
 /// The entry of release 2, if it is on the ESP.
 fn second(node: &Node) -> Option<UkiName> {
