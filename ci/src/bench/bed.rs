@@ -2,10 +2,11 @@
 
 use std::{
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     http,
@@ -13,8 +14,15 @@ use crate::{
     tools::Tools,
 };
 
-/// The port that the nodes were built for.
-const PORT_FILE: &str = "port";
+/// What a bed remembers, written when it is whole.
+const MARK: &str = "bed.json";
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Mark {
+    /// The port that the nodes were built for.
+    port: u16,
+    cold_secs: f64,
+}
 
 /// A product to measure.
 #[derive(Debug)]
@@ -27,8 +35,8 @@ pub struct Bed {
     pub product: Product,
     /// Port of the update server.
     pub port: u16,
-    /// Time of the first build with an empty cache; `None`: this bed was there.
-    pub cold: Option<Duration>,
+    /// Time of the first build, with an empty cache.
+    pub cold_secs: f64,
 }
 
 impl Bed {
@@ -40,11 +48,11 @@ impl Bed {
         let work = out.join("work");
         let mut tools = Tools::locate()?;
         tools.cache = Some(work.join("cache"));
-        let known = std::fs::read_to_string(work.join(PORT_FILE)).ok().and_then(|p| p.trim().parse().ok());
-        if let (Some(port), false) = (known, fresh) {
+        let mark = std::fs::read(work.join(MARK)).ok().and_then(|b| serde_json::from_slice::<Mark>(&b).ok());
+        if let (Some(Mark { port, cold_secs }), false) = (mark, fresh) {
             let url = format!("http://{}:{port}/", skerry::deliver::vm::HOST_FROM_GUEST);
             let product = Product::open(&tools, &work.join("product"), &url);
-            return Ok(Bed { work, tools, product, port, cold: None });
+            return Ok(Bed { work, tools, product, port, cold_secs });
         }
         if work.exists() {
             std::fs::remove_dir_all(&work).with_context(|| format!("emptying {}", work.display()))?;
@@ -52,11 +60,11 @@ impl Bed {
         std::fs::create_dir_all(&work).with_context(|| format!("making {}", work.display()))?;
         let port = http::lasting_port()?;
         let product = Product::create(&tools, &work.join("product"), port)?;
-        let mut bed = Bed { work, tools, product, port, cold: None };
+        let mut bed = Bed { work, tools, product, port, cold_secs: 0.0 };
         say("Build: nothing in the cache");
-        bed.cold = Some(bed.build(&Variant::V1)?.took);
-        // Written last: a bed without it is made anew.
-        std::fs::write(bed.work.join(PORT_FILE), port.to_string()).context("writing down the port")?;
+        bed.cold_secs = bed.build(&Variant::V1)?.took.as_secs_f64();
+        let mark = Mark { port, cold_secs: bed.cold_secs };
+        std::fs::write(bed.work.join(MARK), serde_json::to_vec(&mark)?).context("marking the bed as whole")?;
         Ok(bed)
     }
 

@@ -37,15 +37,13 @@ struct Shape {
     text: &'static str,
 }
 
-/// What of the last build mkosi may use.
+/// What mkosi makes of the tree that it installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Warmth {
-    /// Downloaded packages.
-    Packages,
-    /// And the installed tree: `--incremental`.
-    Incremental,
-    /// As before, and the image is not compressed.
-    IncrementalRaw,
+pub enum Output {
+    /// A compressed image.
+    Compressed,
+    /// The image as it is.
+    Raw,
 }
 
 /// A mkosi that builds here.
@@ -53,7 +51,7 @@ pub enum Warmth {
 pub struct Mkosi {
     dir: PathBuf,
     shape: Shape,
-    /// Time of the first build, downloads included.
+    /// Time of the first build, downloads included, nothing compressed.
     pub cold_secs: f64,
     /// What it builds, for people.
     pub what: String,
@@ -76,7 +74,7 @@ impl Mkosi {
             crate::product::copy_folder(manifests, &mkosi.dir.join(MANIFESTS))?;
             std::fs::create_dir_all(mkosi.dir.join("cache")).context("making mkosi's cache")?;
             mkosi.configure(lock)?;
-            match mkosi.build(Warmth::Incremental) {
+            match mkosi.build(Output::Raw) {
                 Ok(secs) => {
                     mkosi.cold_secs = secs;
                     mkosi.what = format!("{} of Debian 12 builds {}{why}", version.trim(), shape.text);
@@ -101,15 +99,17 @@ impl Mkosi {
         std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
     }
 
-    /// Build; gives the seconds it took.
+    /// Build, with everything that mkosi can reuse: downloaded packages and,
+    /// by `--incremental`, the tree installed from them. Gives the seconds it
+    /// took.
     ///
     /// # Errors
     /// If mkosi fails.
-    pub fn build(&self, warmth: Warmth) -> Result<f64> {
+    pub fn build(&self, output: Output) -> Result<f64> {
         let mut command = Command::new("mkosi");
         command.arg("-C").arg(&self.dir).args(["--force", "--workspace-dir"]).arg(&self.dir);
-        command.arg(format!("--incremental={}", yes(warmth != Warmth::Packages)));
-        if warmth != Warmth::IncrementalRaw {
+        command.arg("--incremental=yes");
+        if output == Output::Compressed {
             command.arg("--compress-output=zstd");
         }
         // Without systemd on the host there is nobody to ask for a scope.

@@ -41,8 +41,8 @@ pub enum Group {
 }
 
 impl Group {
-    /// All that measure, in the order of the report.
-    pub const ALL: [Group; 4] = [Group::Image, Group::Build, Group::Boot, Group::Update];
+    /// All that measure, in the order of the report; the longest is last.
+    pub const ALL: [Group; 4] = [Group::Image, Group::Boot, Group::Update, Group::Build];
 
     /// Name of the option's value and of the file.
     pub fn name(self) -> &'static str {
@@ -67,12 +67,12 @@ impl Group {
 /// # Errors
 /// If something cannot be measured.
 pub fn run(out: &Path, docs: &Path, groups: &[Group]) -> Result<()> {
+    // A whole run starts from nothing; a part takes the releases of the last.
+    let fresh = groups.is_empty();
     let groups: Vec<Group> = Group::ALL.into_iter().filter(|g| groups.is_empty() || groups.contains(g)).collect();
     if !groups.is_empty() {
         let machine = Machine::this()?;
-        // The first build of a bed is the cold one, so that measuring builds
-        // needs a new bed; the others take the one that is there.
-        let bed = Bed::open(out, groups.contains(&Group::Build))?;
+        let bed = Bed::open(out, fresh)?;
         for group in groups {
             say(&format!("Measure: {}", group.name()));
             let mut entries = match group {
