@@ -46,6 +46,11 @@ pub(crate) fn on_boot(s: &mut State, seen: BootObservation, env: &Env) -> Vec<Ac
             s.remember(FailedRelease { release: d.release.clone(), reason, at: env.now.unix_secs });
         }
     }
+    if s.phase.candidate().is_some_and(|c| s.failure_of(c.sequence).is_some()) {
+        // The disk says that it failed, whatever the notes say.
+        s.phase = idle_soon(env);
+        actions.retain(|a| !matches!(a, Action::Stage(_) | Action::Reboot));
+    }
     s.previous = fallback(s, &seen);
     actions.extend(stuck(s, env));
     actions
