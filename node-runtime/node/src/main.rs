@@ -56,8 +56,11 @@ fn main() -> ExitCode {
 
 /// Log to stderr, which is the journal on the node; it adds the time itself.
 fn log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("SKERRY_LOG").unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().with_ansi(false).init();
+    use tracing_subscriber::{filter::Targets, prelude::*};
+    let wanted = std::env::var("SKERRY_LOG").ok().and_then(|s| s.parse::<Targets>().ok());
+    let filter = wanted.unwrap_or_else(|| Targets::new().with_default(tracing::Level::INFO));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).without_time().with_ansi(false);
+    tracing_subscriber::registry().with(lines).with(filter).init();
 }
 
 fn orchestrator() -> anyhow::Result<()> {
