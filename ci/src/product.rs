@@ -242,6 +242,22 @@ impl Product {
         Ok(out)
     }
 
+    /// Build a variant once more: a copy of its spec in another folder, into
+    /// another folder, with a cache that holds nothing but the packages.
+    ///
+    /// # Errors
+    /// If a file cannot be copied or the build fails.
+    pub fn rebuild_elsewhere(&self, variant: &Variant, dir: &Path) -> Result<PathBuf> {
+        let spec = dir.join("another-place");
+        copy_folder(&self.dir.join("specs").join(variant.name), &spec)?;
+        let cache = dir.join("cache");
+        copy_folder(&self.tools.cache_dir()?.join("debs"), &cache.join("debs"))?;
+        let other = Self { tools: Tools { cache: Some(cache), ..self.tools.clone() }, ..self.clone() };
+        let out = dir.join("out");
+        other.run_build(&spec.join("demo.toml"), &out, variant.parts)?;
+        Ok(out)
+    }
+
     fn run_build(&self, spec: &Path, out: &Path, parts: Parts) -> Result<()> {
         let keys = self.keys();
         let mut args = vec!["build".as_ref(), spec.as_os_str(), "--board".as_ref(), BOARD.as_ref()];

@@ -71,6 +71,19 @@ impl Tools {
         self.apps.join(format!("hello-{version}"))
     }
 
+    /// Cache that `skerry` uses: the one set here, else its default.
+    ///
+    /// # Errors
+    /// If neither `SKERRY_CACHE` nor `HOME` says where it is.
+    pub fn cache_dir(&self) -> Result<PathBuf> {
+        let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let default = || {
+            let base = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|h| h.join(".cache")));
+            base.map(|b| b.join("skerry"))
+        };
+        self.cache.clone().or_else(|| set("SKERRY_CACHE")).or_else(default).context("HOME is not set")
+    }
+
     /// Run `skerry`; gives its standard output.
     ///
     /// # Errors
