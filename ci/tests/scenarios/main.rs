@@ -5,5 +5,6 @@ mod corruption;
 mod life;
 mod network;
 mod power;
+mod reproducible;
 mod rollback;
 mod storage;
