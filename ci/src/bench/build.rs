@@ -64,7 +64,7 @@ fn beside(cold: f64, warm: f64, mkosi: &Mkosi, manifest: &str) -> Result<Vec<Ent
         Entry::new("warm build", warm, "s", format!("{OURS}. {what}")).beside("mkosi, --incremental", compressed).ratio_at_most(0.25),
         Entry::new("warm build, peer without compression", warm, "s", "ours still compresses; most of mkosi's compressed build is `zstd -15` of the whole image; median of 3")
             .beside("mkosi, --incremental, raw image", raw),
-        Entry::new("cold build", cold, "s", "nothing in either cache, downloads included; mkosi's image is not compressed").beside("mkosi, first build, raw image", mkosi.cold_secs),
+        Entry::new("cold build", cold, "s", "nothing in either cache, downloads included; ours at the start of the last whole run, mkosi's image is not compressed").beside("mkosi, first build, raw image", mkosi.cold_secs),
     ])
 }
 

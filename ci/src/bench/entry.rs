@@ -173,7 +173,8 @@ impl Machine {
                 "{}, {cores} cores, {:.0} GB of memory, Linux {}",
                 model.unwrap_or_else(|| "unknown processor".into()),
                 kib * 1024.0 / 1e9,
-                kernel.trim()
+                // What follows is the host's own name for its build.
+                kernel.trim().split('-').next().unwrap_or_default()
             ),
             accel: accel.into(),
             load: read("/proc/loadavg")?.split(' ').take(3).collect::<Vec<_>>().join(", "),

@@ -50,18 +50,21 @@ pub fn measure(bed: &Bed) -> Result<Vec<Entry>> {
     let sent = Sent::of(accesses.get(before..).unwrap_or_default());
 
     let image = std::fs::metadata(v2.join("disk.img.zst")).context("measuring the disk image")?.len();
-    let full = release(&v2)?.totals.compressed_bytes;
+    let statement = release(&v2)?;
+    let full = statement.totals.compressed_bytes;
     Ok(vec![
         Entry::megabytes(
             "bytes fetched for v1 → v2",
             sent.all,
             format!(
                 "a new version of the app; sum of nginx's access log until the release was blessed: {} objects with {:.1} MB, the largest with {:.1} MB, \
-                 metadata and polling with {:.2} MB",
+                 metadata and polling with {:.2} MB; each release has a kernel image of its own, as it carries the digest of the OS: {:.1} MB before \
+                 compression",
                 sent.objects,
                 sent.object_bytes as f64 / 1e6,
                 sent.largest as f64 / 1e6,
                 (sent.all - sent.object_bytes) as f64 / 1e6,
+                statement.uki.size_bytes as f64 / 1e6,
             ),
         )
         .beside("the whole disk.img.zst", image as f64 / 1e6),
