@@ -6,6 +6,7 @@ use clap::Parser;
 use skerry::cli::{Cli, exit};
 
 fn main() -> ExitCode {
+    quiet_on_closed_pipe();
     let cli = Cli::parse();
     init_logging(cli.global.verbose);
     match cli.run() {
@@ -15,6 +16,18 @@ fn main() -> ExitCode {
             ExitCode::from(exit::code_of(&error) as u8)
         }
     }
+}
+
+/// `skerry … | head` closes our standard output; that is no defect to report.
+fn quiet_on_closed_pipe() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let text = info.payload_as_str().unwrap_or_default();
+        if text.starts_with("failed printing to stdout") && text.contains("Broken pipe") {
+            std::process::exit(exit::Code::Failed as i32);
+        }
+        default(info);
+    }));
 }
 
 /// The chain once, outermost first, one cause per line.

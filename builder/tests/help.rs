@@ -52,3 +52,19 @@ fn manual_pages_and_completions_are_written() {
     clap_complete::generate(clap_complete::Shell::Bash, &mut Cli::command(), "skerry", &mut script);
     assert!(String::from_utf8(script).unwrap().contains("skerry__subcmd__lock"));
 }
+
+/// `skerry … | head -1` ends quietly.
+#[test]
+fn a_closed_pipe_is_no_panic() {
+    use std::process::{Command, Stdio};
+    let mut child = Command::new(env!("CARGO_BIN_EXE_skerry"))
+        .args(["boards", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!said.contains("panicked"), "{said}");
+}

@@ -77,13 +77,14 @@ impl Variant {
         health_timeout_secs: 90,
         ..Variant::V2
     };
-    /// A third one whose kernel finds no init and panics.
+    /// A third one whose kernel does not unpack its initrd, finds no root file
+    /// system and panics.
     pub const V3_PANIC: Variant = Variant {
         name: "v3-panic",
         version: "3.0.0",
         sequence: 3,
         app_env: &["APP_VERSION=3.0.0"],
-        kernel_args: &["rdinit=/missing", "panic=2"],
+        kernel_args: &["initcall_blacklist=populate_rootfs"],
         ..Variant::V2
     };
 }

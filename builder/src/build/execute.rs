@@ -18,6 +18,7 @@ use crate::{
     inputs::Inputs,
     image::{
         self,
+        blob_cache::BlobCache,
         disk::DiskSpec,
         esp::{EspFile, LOADER_CONF},
         system_fs::SystemSpec,
@@ -67,7 +68,7 @@ pub fn execute(inputs: &Inputs, plan: &Plan, options: &Options, progress: &Progr
     let digests = DigestCache::open(&options.cache);
     let sealed = seal(&os, &apps, &digests, progress)?;
     let ostree_commit = commit_ostree(plan, &os, options, &output.dir(), &keys, progress)?;
-    let uki = make_uki(plan, &inputs.spec, &os, &sealed.os, &runtime, progress)?;
+    let uki = make_uki(plan, &inputs.spec, &os, &sealed.os, &runtime, &options.cache, progress)?;
     let statement = release::write_release(
         &output.dir(),
         &release_inputs(inputs, plan, options, &os, &apps, &sealed, ostree_commit, &uki, &keys),
@@ -229,11 +230,12 @@ fn make_uki(
     os: &OsTree,
     sealed: &SealedTree,
     runtime: &Runtime,
+    cache: &Path,
     progress: &Progress,
 ) -> Result<Arc<[u8]>, BuildError> {
     let step = progress.start("uki", None, "bytes");
     let modules: Vec<_> = os.initrd_modules.iter().map(|m| (file_name(&m.path), m.bytes.to_vec())).collect();
-    let initrd = image::initrd::build(&runtime.init, &modules).map_err(BuildError::io("compressing", "initrd"))?;
+    let initrd = image::initrd::build(&runtime.init, &modules, &BlobCache::new(cache.join("initrd"))).map_err(BuildError::io("compressing", "initrd"))?;
     let read = |path: &Path| fs::read(path).map_err(BuildError::io("reading", path));
     let args = BootArgs { composefs: sealed.digest, sequence: Sequence(plan.sequence), epoch: plan.epoch };
     let cmdline = format!("{} {}", args.render(), plan.cmdline.join(" "));

@@ -21,6 +21,15 @@ use crate::{commit::SealedObject, progress::Progress, tree::model::Content};
 
 /// Compression level: small on the wire counts more than build time.
 const LEVEL: i32 = 19;
+/// Level for what does not compress.
+const QUICK_LEVEL: i32 = 3;
+/// Share of the original that is left at the quick level, in percent, from
+/// which on the full level is not tried.
+const HOPELESS_PERCENT: u64 = 96;
+/// Names of the cache folders; they change with the rules above, so that the
+/// bytes of a release never depend on what an older version left in the cache.
+const CHUNKS: &str = "chunks-2";
+const OBJECTS: &str = "objects-zst-2";
 /// Largest chunk, equal to the window of the level.
 const CHUNK_BYTES: u64 = 8 << 20;
 
@@ -34,7 +43,7 @@ pub fn write_zst(disk: &Path, cuts: &[u64], out: &Path, cache: &Path, progress: 
     let file = File::open(disk).map_err(read)?;
     let size = file.metadata().map_err(read)?.len();
     let step = progress.start("compress", Some(size), "bytes");
-    let cache = BlobCache::new(cache.join("chunks"));
+    let cache = BlobCache::new(cache.join(CHUNKS));
     let chunks: Vec<Vec<u8>> = boundaries(size, cuts)
         .par_windows(2)
         .map(|w| {
@@ -100,13 +109,24 @@ pub fn write_objects(
 /// # Errors
 /// Content that cannot be read, or a cache that cannot be written.
 pub fn compress_object(digest: &ObjectDigest, content: &Content, cache: &Path) -> Result<Vec<u8>, ImageError> {
-    BlobCache::new(cache.join("objects-zst"))
+    BlobCache::new(cache.join(OBJECTS))
         .get_or_make(&digest.0, || compress(&content.read()?))
         .map_err(|source| ImageError::Compress { what: format!("object {digest}"), source })
 }
 
+/// At the full level, unless a quick look shows that nothing is to be gained:
+/// kernel and initrd are compressed already, and a release has no other objects
+/// that change every time.
 fn compress(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    let mut compressor = Compressor::new(LEVEL)?;
+    let quick = compress_at(QUICK_LEVEL, bytes)?;
+    if quick.len() as u64 * 100 >= bytes.len() as u64 * HOPELESS_PERCENT {
+        return Ok(quick);
+    }
+    compress_at(LEVEL, bytes)
+}
+
+fn compress_at(level: i32, bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut compressor = Compressor::new(level)?;
     compressor.set_parameter(CParameter::ChecksumFlag(true))?;
     compressor.compress(bytes)
 }
@@ -150,7 +170,7 @@ mod tests {
             assert_eq!(size, packed.len() as u64);
             packed
         };
-        let count = || walk(&cache.join("chunks"));
+        let count = || walk(&cache.join(CHUNKS));
         let first = pack("a.zst", &cache);
         assert_eq!(zstd::decode_all(&first[..]).unwrap(), bytes);
         assert_eq!(first, pack("b.zst", &dir.path().join("other-cache")));

@@ -5,16 +5,22 @@
 
 use std::io;
 
+use skerry_formats::Sha256Digest;
+
+use super::blob_cache::BlobCache;
+
 const LEVEL: i32 = 19;
 const DIRS: [&str; 9] = ["dev", "proc", "sys", "run", "modules", "sysroot", "newroot", "mnt", "etcup"];
 
 /// Build the archive. `modules` are names and bytes in load order; init finds
-/// them under `/modules` and the order in `/modules/order`.
+/// them under `/modules` and the order in `/modules/order`. The compressed form
+/// is kept in the cache: it changes with the kernel or init only.
 ///
 /// # Errors
-/// What zstd reports.
-pub fn build(init: &[u8], modules: &[(String, Vec<u8>)]) -> io::Result<Vec<u8>> {
-    zstd::bulk::compress(&archive(init, modules), LEVEL)
+/// What zstd reports, or a cache that cannot be written.
+pub fn build(init: &[u8], modules: &[(String, Vec<u8>)], cache: &BlobCache) -> io::Result<Vec<u8>> {
+    let cpio = archive(init, modules);
+    cache.get_or_make(&Sha256Digest::of(&cpio).0, || zstd::bulk::compress(&cpio, LEVEL))
 }
 
 fn archive(init: &[u8], modules: &[(String, Vec<u8>)]) -> Vec<u8> {
@@ -109,8 +115,10 @@ mod tests {
     #[test]
     fn archive_holds_what_was_put_in() {
         let modules = vec![("b.ko".to_string(), vec![1u8; 4099]), ("a.ko".to_string(), b"A".to_vec())];
-        let packed = build(b"#!init", &modules).unwrap();
-        assert_eq!(packed, build(b"#!init", &modules).unwrap());
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let packed = build(b"#!init", &modules, &BlobCache::new(one.path())).unwrap();
+        assert_eq!(packed, build(b"#!init", &modules, &BlobCache::new(one.path())).unwrap(), "from the cache");
+        assert_eq!(packed, build(b"#!init", &modules, &BlobCache::new(other.path())).unwrap());
         let raw = zstd::decode_all(&packed[..]).unwrap();
         let found = entries(&raw);
         let get = |n: &str| found.iter().find(|e| e.0 == n).unwrap();
