@@ -202,7 +202,7 @@ pub fn install_board(tree: &mut Tree, board: &BoardSpec) {
         0 => "RuntimeWatchdogSec=off\nRebootWatchdogSec=off\n".to_string(),
         secs => format!("RuntimeWatchdogSec={secs}s\nRebootWatchdogSec=10min\n"),
     };
-    let manager = format!("[Manager]\n{watchdog}DefaultTimeoutStartSec=90s\nDefaultTimeoutStopSec=30s\nCrashAction=reboot\nCtrlAltDelBurstAction=none\n");
+    let manager = format!("[Manager]\n{watchdog}DefaultTimeoutStartSec=90s\nDefaultTimeoutStopSec=15s\nCrashAction=reboot\nCtrlAltDelBurstAction=none\n");
     tree.insert("usr/lib/systemd/system.conf.d/10-skerry.conf", Entry::bytes(0o644, manager, origin("watchdog")));
     if let Some(module) = &board.watchdog.module {
         let path = "usr/lib/modules-load.d/skerry-watchdog.conf";
