@@ -155,6 +155,7 @@ fn inputs(tools: &Tools) -> Result<String> {
 /// The cargo target folder that this program is in.
 fn target_dir() -> Result<PathBuf> {
     let me = std::env::current_exe().context("finding this program")?;
-    // target/PROFILE/deps/NAME
-    Ok(me.ancestors().nth(3).context("this program is not in a target folder")?.to_owned())
+    // target/PROFILE/deps/NAME for tests, target/PROFILE/NAME for programs.
+    let deps = me.parent().is_some_and(|p| p.ends_with("deps"));
+    Ok(me.ancestors().nth(if deps { 3 } else { 2 }).context("this program is not in a target folder")?.to_owned())
 }

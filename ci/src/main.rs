@@ -21,6 +21,8 @@ enum Command {
         #[arg(long, value_name = "DIR", default_value = "out/demo")]
         out: PathBuf,
     },
+    /// Build the releases that the scenarios share, if they are not up to date
+    Fixture,
     /// Measure sizes, builds, boots and an update; write docs/benchmarks.md
     Bench {
         /// Folder for the results, one JSON file per group
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Demo { out } => skerry_ci::demo::run(&std::path::absolute(out)?),
+        Command::Fixture => skerry_ci::fixture::Fixture::get().map(drop),
         Command::Bench { out, docs, only } => skerry_ci::bench::run(&std::path::absolute(out)?, &docs, &only),
     }
 }

@@ -62,7 +62,10 @@ impl UpdateServer {
     /// If nginx is missing or the port is taken by something else.
     pub fn start(root: &Path, dir: &Path, port: u16, rate: Rate) -> Result<Self> {
         std::fs::create_dir_all(dir)?;
-        let lock = std::env::temp_dir().join(format!("skerry-update-server-{port}.lock"));
+        // Ports are a matter of the network namespace; so are turns.
+        let space = std::fs::read_link("/proc/self/ns/net").unwrap_or_default();
+        let space: String = space.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
+        let lock = std::env::temp_dir().join(format!("skerry-update-server-{space}-{port}.lock"));
         let turn = File::create(&lock).with_context(|| format!("opening {}", lock.display()))?;
         turn.lock().with_context(|| format!("locking {}", lock.display()))?;
         let config = dir.join("nginx.conf");
