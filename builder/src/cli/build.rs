@@ -46,7 +46,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     keys: Option<PathBuf>,
     /// Folder with the node's programs, as ci/build-node makes it
-    #[arg(long, value_name = "DIR", env = "SKERRY_RUNTIME")]
+    #[arg(long, value_name = "DIR", env = "SKERRY_RUNTIME", hide_env_values = true)]
     runtime: Option<PathBuf>,
     /// OSTree repository that keeps the product's history [default: in the
     /// cache]
