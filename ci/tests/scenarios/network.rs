@@ -13,8 +13,8 @@ use skerry_ci::{
 };
 use skerry_formats::{ObjectDigest, status::UpdaterStatus};
 
-/// Time for which a node with a bad server is watched: a dozen checks.
-const WATCH: Duration = Duration::from_secs(90);
+/// Time for which a node with a bad server is watched: several checks.
+const WATCH: Duration = Duration::from_secs(40);
 
 /// Path of an object in a repository, as `skerry publish` writes it.
 fn served(object: &ObjectDigest) -> String {

@@ -1,6 +1,6 @@
 //! SYSTEM and the root file system on it.
 
-use std::{fs, os::fd::AsFd, path::Path, time::Duration};
+use std::{fs, io, os::fd::AsFd, path::Path, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use skerry_formats::{
@@ -56,6 +56,9 @@ pub fn mount_root(digest: &ObjectDigest) -> Result<()> {
         Some(found) => bail!("image {digest} is sealed as {found}"),
         None => bail!("image {digest} is not sealed"),
     }
+    // A few hundred KB. systemd would freeze on a tree that it cannot read; here
+    // a damaged image is one clear line and a reboot.
+    io::copy(&mut &image, &mut io::sink()).with_context(|| format!("image {digest} does not match its seal: the disk is damaged"))?;
     let (lower, root) = (Path::new(places::LOWER), Path::new(places::NEW_ROOT));
     mount::mount_composefs(image.as_fd(), &objects, lower, root).with_context(|| format!("image {digest}"))?;
     // The overlay keeps its own reference.
