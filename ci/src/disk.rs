@@ -2,7 +2,8 @@
 //! on SYSTEM, flip a byte, fill the file system. Nothing is mounted.
 
 use std::{
-    fs::OpenOptions,
+    fs::{File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     process::Command,
@@ -36,10 +37,24 @@ impl System {
         let table = gpt::GptConfig::new().writable(false).only_valid_headers(false).open(disk).context("reading the partition table")?;
         let part = table.partitions().values().find(|p| p.name == layout::PART_SYSTEM).context("no SYSTEM partition")?;
         let system = System { disk: disk.to_owned(), offset: part.first_lba * SECTOR_BYTES };
-        // 1: errors were corrected, which is what a power cut leaves.
-        let code = Command::new("e2fsck").arg("-fy").arg(system.device()).output().context("starting e2fsck")?.status.code();
-        ensure!(matches!(code, Some(0 | 1)), "e2fsck of SYSTEM ended with {code:?}");
+        system.check(part.last_lba * SECTOR_BYTES + SECTOR_BYTES - system.offset)?;
         Ok(system)
+    }
+
+    /// Replay the journal, on a copy: e2fsck forgets the offset when it opens
+    /// the file system again after that.
+    fn check(&self, size_bytes: u64) -> Result<()> {
+        let copy = self.disk.with_extension("system");
+        let mut disk = OpenOptions::new().read(true).write(true).open(&self.disk).context("opening the disk")?;
+        disk.seek(SeekFrom::Start(self.offset))?;
+        let mut file = File::create(&copy).with_context(|| format!("making {}", copy.display()))?;
+        io::copy(&mut Read::by_ref(&mut disk).take(size_bytes), &mut file).context("copying SYSTEM out")?;
+        // 1: errors were corrected, which is what a power cut leaves.
+        let code = Command::new("e2fsck").arg("-fy").arg(&copy).output().context("starting e2fsck")?.status.code();
+        ensure!(matches!(code, Some(0 | 1)), "e2fsck of SYSTEM ended with {code:?}");
+        disk.seek(SeekFrom::Start(self.offset))?;
+        io::copy(&mut File::open(&copy)?, &mut disk).context("copying SYSTEM back")?;
+        std::fs::remove_file(&copy).context("removing the copy")
     }
 
     /// Name of the file system for e2fsprogs.
