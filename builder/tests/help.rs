@@ -42,7 +42,8 @@ fn the_command_line_is_sound() {
 #[test]
 fn manual_pages_and_completions_are_written() {
     let dir = tempfile::tempdir().unwrap();
-    let ctx = skerry::cli::Ctx { progress: skerry::progress::Progress::none(), cache_dir: dir.path().into(), verbosity: 0 };
+    let ctx =
+        skerry::cli::Ctx { progress: skerry::progress::Progress::none(), cache_dir: dir.path().into(), verbosity: 0 };
     skerry::cli::man::run(skerry::cli::man::Args { dir: dir.path().join("man") }, &ctx).unwrap();
     for command in ["skerry", "skerry-build", "skerry-lock", "skerry-keys-init"] {
         let page = std::fs::read_to_string(dir.path().join(format!("man/{command}.1"))).unwrap();

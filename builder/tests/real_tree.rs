@@ -6,7 +6,11 @@
 use std::{collections::BTreeMap, path::PathBuf, process::Command};
 
 use skerry::{
-    packages::{cache::Cache, fetch::FetchedDeb, unpack::{UnpackedDeb, unpack}},
+    packages::{
+        cache::Cache,
+        fetch::FetchedDeb,
+        unpack::{UnpackedDeb, unpack},
+    },
     progress::Progress,
     tree::{
         config::{Manifest, node_config},
@@ -15,7 +19,11 @@ use skerry::{
         os::{OsInputs, OsTree, RuntimePrograms, Tools, assemble, sizes_by_origin},
     },
 };
-use skerry_plan::{board::{Arch, BoardSpec}, lock::LockedPackage, spec::ImageSpec};
+use skerry_plan::{
+    board::{Arch, BoardSpec},
+    lock::LockedPackage,
+    spec::ImageSpec,
+};
 
 const BOARD: &str = include_str!("../../boards/x86_64-uefi.toml");
 
@@ -106,7 +114,11 @@ fn tree_of_real_packages_is_complete_and_small() {
         eprintln!("{:>10} {origin}", size.0);
     }
     let total: u64 = os.tree.files().map(|(_, _, c)| c.size_bytes()).sum();
-    eprintln!("total {total} bytes, {} entries; initrd {:?}", os.tree.entries.len(), os.initrd_modules.iter().map(|m| m.name.as_str()).collect::<Vec<_>>());
+    eprintln!(
+        "total {total} bytes, {} entries; initrd {:?}",
+        os.tree.entries.len(),
+        os.initrd_modules.iter().map(|m| m.name.as_str()).collect::<Vec<_>>()
+    );
     if let Ok(out) = std::env::var("SKERRY_TEST_TREE_OUT") {
         write_out(&os.tree, &PathBuf::from(out));
     }
@@ -120,6 +132,9 @@ fn tree_of_real_packages_is_complete_and_small() {
     // Node program and shim come on top, about 18 MB.
     assert!(total < 84_000_000, "{total} bytes");
     let base = format!("usr/lib/modules/{}/kernel", os.kernel_version);
-    assert!(os.tree.get(&format!("{base}/fs/ext4/ext4.ko")).is_none() && os.tree.get(&format!("{base}/net/bridge/bridge.ko")).is_some());
+    assert!(
+        os.tree.get(&format!("{base}/fs/ext4/ext4.ko")).is_none()
+            && os.tree.get(&format!("{base}/net/bridge/bridge.ko")).is_some()
+    );
     assert!(os.kernel_image.is_file() && os.systemd_boot.is_file() && os.efi_stub.is_file());
 }

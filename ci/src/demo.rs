@@ -110,13 +110,16 @@ impl Demo {
 
         self.say("Boot: release 1 in a virtual machine with 1 GiB of memory");
         if let (Accel::Tcg, Some(why)) = probe() {
-            note(&format!("no KVM: {why}. The machine is emulated, and times are several times longer than on hardware"));
+            note(&format!(
+                "no KVM: {why}. The machine is emulated, and times are several times longer than on hardware"
+            ));
         }
         let mut node = Node::create(&v1.image(), &self.out.join("node"))?;
         node.power_on()?;
         let answer_v1 = node.wait_app(BOOT_MAX)?;
         note(&format!("the app answers after {:.1} s: {}", answer_v1.after.as_secs_f64(), answer_v1.json));
-        let status = node.wait_updater("release 1 to be blessed", UPDATE_MAX, show, |u| u.running.sequence.0 == 1 && u.blessed)?;
+        let status =
+            node.wait_updater("release 1 to be blessed", UPDATE_MAX, show, |u| u.running.sequence.0 == 1 && u.blessed)?;
         ensure!(answer_v1.version == Variant::V1.version, "the app tells version {}", answer_v1.version);
         drop(status);
         std::thread::sleep(SETTLE);
@@ -126,7 +129,8 @@ impl Demo {
         let before = server.bytes_sent()?;
         self.say("Update: release 2 is published; the node finds it by itself");
         self.product.publish(&v2.dir, &repo)?;
-        let status = node.wait_updater("release 2 to be blessed", UPDATE_MAX, show, |u| u.running.sequence.0 == 2 && u.blessed)?;
+        let status =
+            node.wait_updater("release 2 to be blessed", UPDATE_MAX, show, |u| u.running.sequence.0 == 2 && u.blessed)?;
         let update_bytes = server.bytes_sent()? - before;
         let answer_v2 = node.wait_app_version(Variant::V2.version, UPDATE_MAX)?;
         note(&format!("the app answers: {}", answer_v2.json));
@@ -167,7 +171,9 @@ impl Demo {
         let v3 = self.build(&Variant::V3_BROKEN)?;
         self.product.publish(&v3.dir, repo)?;
         let back = |u: &UpdaterStatus| {
-            u.running.sequence.0 == 2 && u.blessed && u.last_rollback.as_ref().is_some_and(|r| r.release.sequence.0 == 3)
+            u.running.sequence.0 == 2
+                && u.blessed
+                && u.last_rollback.as_ref().is_some_and(|r| r.release.sequence.0 == 3)
         };
         let status = node.wait_updater("the node to go back to release 2", UPDATE_MAX, show, back)?;
         let answer = node.wait_app_version(Variant::V2.version, UPDATE_MAX)?;
@@ -249,8 +255,19 @@ mod tests {
         let json = serde_json::to_value(&figures).unwrap();
         let keys: Vec<&String> = json.as_object().unwrap().keys().collect();
         let want = [
-            "app_answer_v1", "app_answer_v2", "updated", "rolled_back", "rollback_reason", "image_zst_bytes", "installed_bytes",
-            "update_bytes", "full_bytes", "boot_to_app_secs", "mem_used_mib", "build_cold_secs", "build_warm_secs",
+            "app_answer_v1",
+            "app_answer_v2",
+            "updated",
+            "rolled_back",
+            "rollback_reason",
+            "image_zst_bytes",
+            "installed_bytes",
+            "update_bytes",
+            "full_bytes",
+            "boot_to_app_secs",
+            "mem_used_mib",
+            "build_cold_secs",
+            "build_warm_secs",
         ];
         assert_eq!(keys, want);
         assert!(table(&figures).contains("0.2 MB (25.0 % of 1.0 MB)"), "{}", table(&figures));

@@ -34,8 +34,13 @@ impl System {
     /// # Errors
     /// If there is none, or it cannot be repaired.
     pub fn open(disk: &Path) -> Result<Self> {
-        let table = gpt::GptConfig::new().writable(false).only_valid_headers(false).open(disk).context("reading the partition table")?;
-        let part = table.partitions().values().find(|p| p.name == layout::PART_SYSTEM).context("no SYSTEM partition")?;
+        let table = gpt::GptConfig::new()
+            .writable(false)
+            .only_valid_headers(false)
+            .open(disk)
+            .context("reading the partition table")?;
+        let part =
+            table.partitions().values().find(|p| p.name == layout::PART_SYSTEM).context("no SYSTEM partition")?;
         let system = System { disk: disk.to_owned(), offset: part.first_lba * SECTOR_BYTES };
         system.check(part.last_lba * SECTOR_BYTES + SECTOR_BYTES - system.offset)?;
         Ok(system)
@@ -146,7 +151,11 @@ impl System {
 /// # Errors
 /// If there is no ESP or it cannot be read.
 pub fn boot_entries(disk: &Path) -> Result<Vec<UkiName>> {
-    let table = gpt::GptConfig::new().writable(false).only_valid_headers(false).open(disk).context("reading the partition table")?;
+    let table = gpt::GptConfig::new()
+        .writable(false)
+        .only_valid_headers(false)
+        .open(disk)
+        .context("reading the partition table")?;
     let part = table.partitions().values().find(|p| p.name == layout::PART_ESP).context("no ESP")?;
     let image = format!("{}@@{}", disk.display(), part.first_lba * SECTOR_BYTES);
     let listing = run(Command::new("mdir").args(["-b", "-i", &image]).arg(format!("::/{}", layout::ESP_UKI_DIR)))?;
@@ -174,7 +183,12 @@ mod tests {
         let first = table.partitions().values().next().unwrap().first_lba;
         table.write().unwrap();
         let offset = format!("offset={}", first * SECTOR_BYTES);
-        run(Command::new("mkfs.ext4").args(["-q", "-b", "4096", "-E", &offset, "-d"]).arg(dir.join("tree")).arg(&disk).arg("16384k")).unwrap();
+        run(Command::new("mkfs.ext4")
+            .args(["-q", "-b", "4096", "-E", &offset, "-d"])
+            .arg(dir.join("tree"))
+            .arg(&disk)
+            .arg("16384k"))
+        .unwrap();
         disk
     }
 

@@ -43,7 +43,8 @@ impl FaultServer {
     /// # Errors
     /// If the port is taken.
     pub fn start(root: &Path, port: u16, faults: Faults) -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).with_context(|| format!("listening on port {port}"))?;
+        let listener =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, port)).with_context(|| format!("listening on port {port}"))?;
         let shared = Arc::new(Mutex::new(Shared { faults, ..Shared::default() }));
         let server = FaultServer { shared: shared.clone(), port: listener.local_addr()?.port() };
         let root = root.to_owned();
@@ -122,7 +123,8 @@ fn serve(stream: TcpStream, root: &Path, shared: &Mutex<Shared>) -> std::io::Res
         if gone(shared) {
             return Ok(());
         }
-        let file = file_below(root, &request.path).filter(|_| !faults.missing.as_ref().is_some_and(|m| request.path.contains(m.as_str())));
+        let file = file_below(root, &request.path)
+            .filter(|_| !faults.missing.as_ref().is_some_and(|m| request.path.contains(m.as_str())));
         let Some(mut data) = file.and_then(|f| std::fs::read(f).ok()) else {
             stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")?;
             if request.close {
@@ -150,7 +152,10 @@ fn send(stream: &mut TcpStream, request: &Request, data: &[u8], shared: &Mutex<S
     let total = data.len();
     let from = request.from.unwrap_or(0) as usize;
     if from > total || (from == total && request.from.is_some()) {
-        write!(stream, "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes */{total}\r\nContent-Length: 0\r\n\r\n")?;
+        write!(
+            stream,
+            "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes */{total}\r\nContent-Length: 0\r\n\r\n"
+        )?;
         return Ok(true);
     }
     let body = &data[from..];
@@ -218,7 +223,8 @@ mod tests {
     #[test]
     fn faults_hit_what_they_name() {
         let dir = www();
-        let server = FaultServer::start(dir.path(), 0, Faults { missing: Some("meta".into()), ..Faults::default() }).unwrap();
+        let server =
+            FaultServer::start(dir.path(), 0, Faults { missing: Some("meta".into()), ..Faults::default() }).unwrap();
         assert_eq!(get(&server, "/meta").unwrap().0, 404);
         server.set(Faults { truncated: Some(("objects/a".into(), 10)), ..Faults::default() });
         assert_eq!(get(&server, "/objects/a").unwrap().1.len(), 10);

@@ -137,7 +137,10 @@ fn inputs(tools: &Tools) -> Result<String> {
     files.extend(VARIANTS.iter().map(|v| tools.app(v.app)));
     files.push(tools.root.join("image-specs/demo/demo.toml"));
     for dir in [&tools.runtime, &tools.root.join("image-specs/demo/manifests"), &tools.root.join("boards")] {
-        let mut inside = std::fs::read_dir(dir).with_context(|| format!("reading {}", dir.display()))?.map(|e| Ok(e?.path())).collect::<Result<Vec<_>>>()?;
+        let mut inside = std::fs::read_dir(dir)
+            .with_context(|| format!("reading {}", dir.display()))?
+            .map(|e| Ok(e?.path()))
+            .collect::<Result<Vec<_>>>()?;
         inside.retain(|p| p.is_file());
         inside.sort();
         files.extend(inside);

@@ -19,7 +19,8 @@ const ANSWER_BYTES_MAX: u64 = 4 << 20;
 /// If nothing answers within `timeout`, or not in HTTP.
 pub fn get(port: u16, path: &str, timeout: Duration) -> Result<(u16, String)> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut stream = TcpStream::connect_timeout(&address, timeout).with_context(|| format!("connecting to {address}"))?;
+    let mut stream =
+        TcpStream::connect_timeout(&address, timeout).with_context(|| format!("connecting to {address}"))?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
     // 1.0: the body ends with the connection, and nothing is chunked.
@@ -32,7 +33,9 @@ pub fn get(port: u16, path: &str, timeout: Duration) -> Result<(u16, String)> {
 fn parse(text: &str) -> Result<(u16, String)> {
     let Some((head, body)) = text.split_once("\r\n\r\n") else { bail!("no HTTP answer: {} bytes", text.len()) };
     let code = head.split(' ').nth(1).and_then(|c| c.parse().ok()).context("no status code")?;
-    let length = head.lines().find_map(|l| l.to_ascii_lowercase().strip_prefix("content-length:").and_then(|v| v.trim().parse::<usize>().ok()));
+    let length = head.lines().find_map(|l| {
+        l.to_ascii_lowercase().strip_prefix("content-length:").and_then(|v| v.trim().parse::<usize>().ok())
+    });
     if length.is_some_and(|l| l != body.len()) {
         bail!("cut off after {} bytes", body.len());
     }
@@ -53,7 +56,9 @@ pub fn free_port() -> Result<u16> {
 /// # Errors
 /// If all are taken.
 pub fn lasting_port() -> Result<u16> {
-    (18080..18980).find(|p| TcpListener::bind((Ipv4Addr::LOCALHOST, *p)).is_ok()).context("ports 18080 to 18979 are all taken")
+    (18080..18980)
+        .find(|p| TcpListener::bind((Ipv4Addr::LOCALHOST, *p)).is_ok())
+        .context("ports 18080 to 18979 are all taken")
 }
 
 #[cfg(test)]

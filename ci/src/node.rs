@@ -61,7 +61,10 @@ impl Node {
         work_copy(image, &disk, DISK_BYTES)?;
         let (app_port, status_port) = (http::free_port()?, http::free_port()?);
         let config = VmConfig {
-            forwards: vec![Forward { host: app_port, node: APP_PORT }, Forward { host: status_port, node: STATUS_PORT }],
+            forwards: vec![
+                Forward { host: app_port, node: APP_PORT },
+                Forward { host: status_port, node: STATUS_PORT },
+            ],
             console: Console::Log,
             serial_log: Some(dir.join("serial.log")),
             disk_cache: DiskCache::Fast,
@@ -127,7 +130,11 @@ impl Node {
 
     /// Everything that was ever on the console.
     pub fn serial_text(&self) -> String {
-        self.config.serial_log.as_ref().and_then(|p| std::fs::read(p).ok()).map_or_else(String::new, |b| String::from_utf8_lossy(&b).into_owned())
+        self.config
+            .serial_log
+            .as_ref()
+            .and_then(|p| std::fs::read(p).ok())
+            .map_or_else(String::new, |b| String::from_utf8_lossy(&b).into_owned())
     }
 
     /// Ask the app once.
@@ -139,7 +146,8 @@ impl Node {
         if code != 200 {
             bail!("the app answers {code}");
         }
-        let json: serde_json::Value = serde_json::from_str(&body).with_context(|| format!("the app answers {body:?}"))?;
+        let json: serde_json::Value =
+            serde_json::from_str(&body).with_context(|| format!("the app answers {body:?}"))?;
         let version = json["version"].as_str().context("no version in the app's answer")?.to_owned();
         let after = self.vm.as_ref().map_or(Duration::ZERO, |vm| vm.started().elapsed());
         Ok(AppAnswer { version, json, after })

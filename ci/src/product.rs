@@ -142,7 +142,8 @@ impl Product {
     pub fn create(tools: &Tools, dir: &Path, port: u16) -> Result<Self> {
         std::fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
         let host = skerry::deliver::vm::HOST_FROM_GUEST;
-        let product = Product { tools: tools.clone(), dir: dir.to_owned(), update_url: format!("http://{host}:{port}/") };
+        let product =
+            Product { tools: tools.clone(), dir: dir.to_owned(), update_url: format!("http://{host}:{port}/") };
         product.tools.skerry(["keys".as_ref(), "init".as_ref(), "--dir".as_ref(), product.keys().as_os_str()])?;
         Ok(product)
     }
@@ -163,7 +164,8 @@ impl Product {
         std::fs::copy(self.keys().join("root.json"), dir.join("root.json")).context("copying the TUF root")?;
         let text = std::fs::read_to_string(source.join("demo.toml")).context("reading the demo's image spec")?;
         let spec = dir.join("demo.toml");
-        std::fs::write(&spec, rewrite(&text, variant, &self.update_url)?).with_context(|| format!("writing {}", spec.display()))?;
+        std::fs::write(&spec, rewrite(&text, variant, &self.update_url)?)
+            .with_context(|| format!("writing {}", spec.display()))?;
         // A lock that was refreshed for one release serves the others too.
         let lock = [self.dir.join("demo.lock"), source.join("demo.lock")].into_iter().find(|l| l.is_file());
         if let Some(lock) = lock {
@@ -176,7 +178,8 @@ impl Product {
     fn pack_app(&self, variant: &Variant, dir: &Path) -> Result<()> {
         let program = self.tools.app(variant.app);
         let layout = dir.join("hello-layout");
-        let mut args = vec!["app".into(), "pack".into(), program.into_os_string(), "--out".into(), layout.into_os_string()];
+        let mut args =
+            vec!["app".into(), "pack".into(), program.into_os_string(), "--out".into(), layout.into_os_string()];
         args.extend(["--name", "hello", "--port", "8080"].map(Into::into));
         for env in variant.app_env {
             args.extend(["--env".into(), (*env).into()]);
@@ -206,7 +209,9 @@ impl Product {
             if !lock_is_stale(&error) {
                 return Err(error);
             }
-            notes.push("packages of the committed lock have left the archive: refreshed it in the scratch copy".to_owned());
+            notes.push(
+                "packages of the committed lock have left the archive: refreshed it in the scratch copy".to_owned(),
+            );
             self.refresh_lock(&spec, &mut notes)?;
             started = Instant::now();
             self.run_build(&spec, &out, variant.parts)?;
@@ -220,7 +225,9 @@ impl Product {
             // A mirror that is frozen on purpose: signatures still hold, only
             // the date has passed. Fit for a demo, not for a product.
             Err(error) if error.downcast_ref::<Failed>().is_some_and(|f| f.output.contains(ALLOW_EXPIRED)) => {
-                notes.push(format!("the mirror's metadata is out of date: used {ALLOW_EXPIRED}, for this scratch copy only"));
+                notes.push(format!(
+                    "the mirror's metadata is out of date: used {ALLOW_EXPIRED}, for this scratch copy only"
+                ));
                 self.tools.skerry(["lock".as_ref(), ALLOW_EXPIRED.as_ref(), spec.as_os_str()])?;
             }
             Err(error) => return Err(error),
@@ -355,7 +362,9 @@ mod tests {
 
     #[test]
     fn only_packages_that_are_gone_make_a_lock_stale() {
-        let failed = |code, output: &str| anyhow::Error::from(Failed { command: String::new(), code: Some(code), output: output.into() });
+        let failed = |code, output: &str| {
+            anyhow::Error::from(Failed { command: String::new(), code: Some(code), output: output.into() })
+        };
         assert!(lock_is_stale(&failed(4, "gone from the archive; run: skerry lock demo.toml")));
         assert!(!lock_is_stale(&failed(4, "connection refused")));
         assert!(!lock_is_stale(&failed(3, "skerry lock")));

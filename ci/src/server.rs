@@ -69,7 +69,8 @@ impl UpdateServer {
         let turn = File::create(&lock).with_context(|| format!("opening {}", lock.display()))?;
         turn.lock().with_context(|| format!("locking {}", lock.display()))?;
         let config = dir.join("nginx.conf");
-        std::fs::write(&config, render(root, dir, port, rate)).with_context(|| format!("writing {}", config.display()))?;
+        std::fs::write(&config, render(root, dir, port, rate))
+            .with_context(|| format!("writing {}", config.display()))?;
         let mut server = UpdateServer { child: None, dir: dir.to_owned(), port, _turn: turn };
         server.resume()?;
         Ok(server)
@@ -112,12 +113,17 @@ impl UpdateServer {
         let child = self.child.insert(child);
         let end = Instant::now() + Duration::from_secs(20);
         loop {
-            if http::get(self.port, "/skerry-update-server", Duration::from_secs(1)).is_ok_and(|(code, _)| code == 204) {
+            if http::get(self.port, "/skerry-update-server", Duration::from_secs(1)).is_ok_and(|(code, _)| code == 204)
+            {
                 return Ok(());
             }
             if child.try_wait()?.is_some() || Instant::now() > end {
                 let log = std::fs::read_to_string(&errors).unwrap_or_default();
-                bail!("nginx does not answer on port {}: {}", self.port, log.lines().last().unwrap_or("it said nothing"));
+                bail!(
+                    "nginx does not answer on port {}: {}",
+                    self.port,
+                    log.lines().last().unwrap_or("it said nothing")
+                );
             }
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -115,7 +115,11 @@ pub fn run(command: &mut Command) -> Result<String> {
 
 /// Run with standard error on this terminal as it comes, and keep it.
 fn shown_live(command: &mut Command) -> Result<std::process::Output> {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().with_context(|| format!("starting {}", shown(command)))?;
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("starting {}", shown(command)))?;
     let mut stderr = child.stderr.take().context("standard error is a pipe")?;
     let reader = std::thread::spawn(move || {
         let (mut kept, mut buffer) = (Vec::new(), [0u8; 4096]);

@@ -120,12 +120,18 @@ pub enum AppSource {
 
 /// The packages to resolve for a board, sorted by name.
 pub fn wanted(spec: &ImageSpec, board: &BoardSpec) -> Vec<Wanted> {
-    let from = |name: &str| spec.packages.from.iter().find(|(_, names)| names.iter().any(|n| n == name)).map(|(suite, _)| suite.clone());
+    let from = |name: &str| {
+        spec.packages.from.iter().find(|(_, names)| names.iter().any(|n| n == name)).map(|(suite, _)| suite.clone())
+    };
     let base = base::BASE.iter().map(|(name, why)| ((*name).to_string(), format!("base: {why}")));
     let kernel = [(board.kernel.package.clone(), "board: kernel.package".to_string())];
     let firmware = board.firmware.packages.iter().map(|n| (n.clone(), "board: firmware.packages".to_string()));
     let extra = spec.packages.extra.iter().map(|n| (n.clone(), "spec: packages.extra".to_string()));
-    let others = spec.packages.from.iter().flat_map(|(s, names)| names.iter().map(move |n| (n.clone(), format!("spec: packages.from.{s}"))));
+    let others = spec
+        .packages
+        .from
+        .iter()
+        .flat_map(|(s, names)| names.iter().map(move |n| (n.clone(), format!("spec: packages.from.{s}"))));
     let mut seen = BTreeSet::new();
     let mut out: Vec<Wanted> = base
         .chain(kernel)
@@ -142,7 +148,8 @@ pub fn wanted(spec: &ImageSpec, board: &BoardSpec) -> Vec<Wanted> {
 /// Plan a build. Never fails: what is wrong with a plan, [`lint`] says.
 pub fn plan(inputs: &PlanInputs<'_>) -> Plan {
     let PlanInputs { spec, board, lock, .. } = *inputs;
-    let packages: Vec<LockedPackage> = lock.packages.iter().filter(|p| p.boards.contains(&board.name)).cloned().collect();
+    let packages: Vec<LockedPackage> =
+        lock.packages.iter().filter(|p| p.boards.contains(&board.name)).cloned().collect();
     // A tool that is in the image too is downloaded once.
     let files: BTreeSet<_> = packages.iter().chain(&lock.tools).map(|p| (p.sha256, p.size)).collect();
     let mut modules = board.modules.clone();

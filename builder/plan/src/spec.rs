@@ -180,7 +180,11 @@ fn default_reserved_cpu() -> u64 {
 
 impl Default for NodeSpec {
     fn default() -> Self {
-        Self { status_listen: None, reserved_memory_mib: default_reserved_memory(), reserved_cpu_millis: default_reserved_cpu() }
+        Self {
+            status_listen: None,
+            reserved_memory_mib: default_reserved_memory(),
+            reserved_cpu_millis: default_reserved_cpu(),
+        }
     }
 }
 

@@ -57,9 +57,17 @@ fn package(name: &str, suite: &str, boards: &[&str]) -> LockedPackage {
 
 /// A lock with exactly what the spec wants.
 fn lock_for(spec: &ImageSpec, board: &BoardSpec) -> Lock {
-    let suite = LockedSuite { name: spec.base.clone(), archive: Archive::Main, date: 1_795_227_046, inrelease_sha256: Sha256Digest([1; 32]) };
+    let suite = LockedSuite {
+        name: spec.base.clone(),
+        archive: Archive::Main,
+        date: 1_795_227_046,
+        inrelease_sha256: Sha256Digest([1; 32]),
+    };
     let name = board.name.as_str();
-    let packages = wanted(spec, board).iter().map(|w| package(&w.name, w.suite.as_deref().unwrap_or(&spec.base), &[name])).collect();
+    let packages = wanted(spec, board)
+        .iter()
+        .map(|w| package(&w.name, w.suite.as_deref().unwrap_or(&spec.base), &[name]))
+        .collect();
     let tools = base::TOOLS.iter().map(|(n, _)| package(n, &spec.base, &[])).collect();
     Lock { version: 1, epoch: 1_795_227_046, suites: vec![suite], packages, tools }
 }
@@ -68,7 +76,8 @@ fn lint_lock(change: impl FnOnce(&mut Lock)) -> Vec<String> {
     let (spec, board) = (spec(), board());
     let mut lock = lock_for(&spec, &board);
     change(&mut lock);
-    let inputs = PlanInputs { spec_file: "harbour.toml", lock_file: "harbour.lock", spec: &spec, board: &board, lock: &lock };
+    let inputs =
+        PlanInputs { spec_file: "harbour.toml", lock_file: "harbour.lock", spec: &spec, board: &board, lock: &lock };
     lint(&plan(&inputs)).iter().map(ToString::to_string).collect()
 }
 
@@ -76,7 +85,8 @@ fn lint_lock(change: impl FnOnce(&mut Lock)) -> Vec<String> {
 fn golden_plan() {
     let (spec, board) = (spec(), board());
     let lock = lock_for(&spec, &board);
-    let inputs = PlanInputs { spec_file: "harbour.toml", lock_file: "harbour.lock", spec: &spec, board: &board, lock: &lock };
+    let inputs =
+        PlanInputs { spec_file: "harbour.toml", lock_file: "harbour.lock", spec: &spec, board: &board, lock: &lock };
     let made = plan(&inputs);
     assert_eq!(lint(&made), []);
     // Packages are the lock's own words; the rest is what the plan decides.
@@ -118,15 +128,16 @@ fn locks_that_do_not_fit_are_named_with_the_remedy() {
     );
     assert_eq!(
         lint_lock(|l| l.tools.retain(|p| p.name != "kmod")),
-        ["harbour.lock: lacks the tool package kmod (depmod indexes the kernel's modules); run `skerry lock harbour.toml`"]
+        [
+            "harbour.lock: lacks the tool package kmod (depmod indexes the kernel's modules); run `skerry lock harbour.toml`"
+        ]
     );
-    assert_eq!(
-        lint_lock(|l| l.packages[0].arch = "arm64".into()).len(),
-        1,
-        "a package for another architecture"
-    );
+    assert_eq!(lint_lock(|l| l.packages[0].arch = "arm64".into()).len(), 1, "a package for another architecture");
     let doubled = |l: &mut Lock| l.packages.push(LockedPackage { version: "2".into(), ..l.packages[0].clone() });
-    assert_eq!(lint_lock(doubled), ["harbour.lock: names a package twice for the board x86_64-uefi; run `skerry lock harbour.toml`"]);
+    assert_eq!(
+        lint_lock(doubled),
+        ["harbour.lock: names a package twice for the board x86_64-uefi; run `skerry lock harbour.toml`"]
+    );
 }
 
 #[test]

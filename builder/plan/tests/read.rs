@@ -66,25 +66,89 @@ fn a_full_and_a_minimal_spec_are_read() {
 #[test]
 fn each_mistake_is_placed_and_explained() {
     let table = [
-        ("channel = \"stable\"", "chanel = \"stable\"", "harbour.toml:20:1: unknown key \"chanel\" in [update]; did you mean \"channel\"?"),
-        ("sequence = 7", "sequence = 0", "harbour.toml:3:12: sequence = 0 is out of range; it must be from 1 to 4294967295"),
+        (
+            "channel = \"stable\"",
+            "chanel = \"stable\"",
+            "harbour.toml:20:1: unknown key \"chanel\" in [update]; did you mean \"channel\"?",
+        ),
+        (
+            "sequence = 7",
+            "sequence = 0",
+            "harbour.toml:3:12: sequence = 0 is out of range; it must be from 1 to 4294967295",
+        ),
         ("sequence = 7", "sequence = \"7\"", "harbour.toml:3:12: sequence must be an integer, found a string"),
         ("sequence = 7", "", "harbour.toml:1:1: missing key \"sequence\"; add `sequence = 1`"),
-        ("product = \"harbour\"", "product = \"Harbour\"", "harbour.toml:1:11: product = \"Harbour\": must be 1 to 40 characters of a-z, 0-9 and -, not beginning or ending with -"),
-        ("boards = [\"x86_64-uefi\"]", "boards = []", "harbour.toml:5:10: boards is empty; name at least one, `skerry boards` lists them"),
-        ("boards = [\"x86_64-uefi\"]", "boards = [\"a\", 3]", "harbour.toml:5:16: boards must contain strings only, found an integer"),
+        (
+            "product = \"harbour\"",
+            "product = \"Harbour\"",
+            "harbour.toml:1:11: product = \"Harbour\": must be 1 to 40 characters of a-z, 0-9 and -, not beginning or ending with -",
+        ),
+        (
+            "boards = [\"x86_64-uefi\"]",
+            "boards = []",
+            "harbour.toml:5:10: boards is empty; name at least one, `skerry boards` lists them",
+        ),
+        (
+            "boards = [\"x86_64-uefi\"]",
+            "boards = [\"a\", 3]",
+            "harbour.toml:5:16: boards must contain strings only, found an integer",
+        ),
         ("boards = [\"x86_64-uefi\"]", "boards = [\"a\", \"a\"]", "harbour.toml:5:16: \"a\" stands twice in boards"),
-        ("manifests = \"manifests\"", "zzzzzzz = 1", "harbour.toml:6:1: unknown key \"zzzzzzz\"; known keys: product, version, sequence, base, boards, manifests, packages, app, update, health, node, limits, kernel"),
-        ("layout = \"hello-layout\"", "", "harbour.toml:15:9: app.image = \"hello:1\" is neither pinned nor local; add @sha256:… so that every build takes the same image, or give `layout` or `archive`"),
-        ("layout = \"hello-layout\"", "layout = \"a\"\narchive = \"b\"", "harbour.toml:17:11: app \"hello\" has both a layout and an archive; keep one"),
-        ("image = \"hello:1\"", "image = \"hello@sha256:12\"", "harbour.toml:15:9: app.image = \"hello@sha256:12\": the part after @ must be sha256: and 64 lower-case hex characters"),
-        ("url = \"https://updates.example/harbour/\"", "url = \"updates.example\"", "harbour.toml:19:7: update.url = \"updates.example\": not a URL: relative URL without a base; write http://HOST/PATH or https://HOST/PATH"),
-        ("url = \"https://updates.example/harbour/\"", "url = \"https://a:b@updates.example/\"", "harbour.toml:19:7: update.url = \"https://a:b@updates.example/\": must not carry credentials: everyone with the image could read them"),
-        ("timeout_secs = 120", "timeout_secs = 10", "harbour.toml:23:1: health.stable_secs (10) must be less than health.timeout_secs (10)"),
-        ("status_listen = \"0.0.0.0:9180\"", "status_listen = \"9180\"", "harbour.toml:30:17: node.status_listen = \"9180\": must be ADDRESS:PORT, such as 0.0.0.0:9180 or [::]:9180"),
-        ("args = [\"quiet\"]", "args = [\"root=/dev/sda\"]", "harbour.toml:36:9: kernel.args = \"root=/dev/sda\": root is set by the builder; remove it"),
-        ("files = [\"usr/sbin/ethtool\"]", "files = [\"/usr/sbin/ethtool\"]", "harbour.toml:10:10: packages.files = \"/usr/sbin/ethtool\": must be a pattern relative to the root, such as usr/bin/ethtool"),
-        ("from.forky = [\"containerd\"]", "from.trixie = [\"containerd\"]", "harbour.toml:11:15: packages.from.trixie is the base suite itself; put these packages into packages.extra"),
+        (
+            "manifests = \"manifests\"",
+            "zzzzzzz = 1",
+            "harbour.toml:6:1: unknown key \"zzzzzzz\"; known keys: product, version, sequence, base, boards, manifests, packages, app, update, health, node, limits, kernel",
+        ),
+        (
+            "layout = \"hello-layout\"",
+            "",
+            "harbour.toml:15:9: app.image = \"hello:1\" is neither pinned nor local; add @sha256:… so that every build takes the same image, or give `layout` or `archive`",
+        ),
+        (
+            "layout = \"hello-layout\"",
+            "layout = \"a\"\narchive = \"b\"",
+            "harbour.toml:17:11: app \"hello\" has both a layout and an archive; keep one",
+        ),
+        (
+            "image = \"hello:1\"",
+            "image = \"hello@sha256:12\"",
+            "harbour.toml:15:9: app.image = \"hello@sha256:12\": the part after @ must be sha256: and 64 lower-case hex characters",
+        ),
+        (
+            "url = \"https://updates.example/harbour/\"",
+            "url = \"updates.example\"",
+            "harbour.toml:19:7: update.url = \"updates.example\": not a URL: relative URL without a base; write http://HOST/PATH or https://HOST/PATH",
+        ),
+        (
+            "url = \"https://updates.example/harbour/\"",
+            "url = \"https://a:b@updates.example/\"",
+            "harbour.toml:19:7: update.url = \"https://a:b@updates.example/\": must not carry credentials: everyone with the image could read them",
+        ),
+        (
+            "timeout_secs = 120",
+            "timeout_secs = 10",
+            "harbour.toml:23:1: health.stable_secs (10) must be less than health.timeout_secs (10)",
+        ),
+        (
+            "status_listen = \"0.0.0.0:9180\"",
+            "status_listen = \"9180\"",
+            "harbour.toml:30:17: node.status_listen = \"9180\": must be ADDRESS:PORT, such as 0.0.0.0:9180 or [::]:9180",
+        ),
+        (
+            "args = [\"quiet\"]",
+            "args = [\"root=/dev/sda\"]",
+            "harbour.toml:36:9: kernel.args = \"root=/dev/sda\": root is set by the builder; remove it",
+        ),
+        (
+            "files = [\"usr/sbin/ethtool\"]",
+            "files = [\"/usr/sbin/ethtool\"]",
+            "harbour.toml:10:10: packages.files = \"/usr/sbin/ethtool\": must be a pattern relative to the root, such as usr/bin/ethtool",
+        ),
+        (
+            "from.forky = [\"containerd\"]",
+            "from.trixie = [\"containerd\"]",
+            "harbour.toml:11:15: packages.from.trixie is the base suite itself; put these packages into packages.extra",
+        ),
         ("[kernel]", "[[kernel]]", "harbour.toml:35:1: kernel must be a table `[kernel]`, found an array"),
     ];
     for (line, by, want) in table {
@@ -94,7 +158,9 @@ fn each_mistake_is_placed_and_explained() {
 
 #[test]
 fn all_mistakes_are_reported_at_once() {
-    let text = with("sequence = 7", "sequence = 0").replace("channel", "chanel").replace("[limits]\nimage_mib_max", "[limits]\nimage_mb_max");
+    let text = with("sequence = 7", "sequence = 0")
+        .replace("channel", "chanel")
+        .replace("[limits]\nimage_mib_max", "[limits]\nimage_mb_max");
     let found = problems_of(&text);
     assert_eq!(found.len(), 3, "{found:#?}");
     assert!(found[0].contains(":3:12:") && found[1].contains("unknown key \"chanel\" in [update]"), "{found:#?}");
@@ -104,7 +170,10 @@ fn all_mistakes_are_reported_at_once() {
 #[test]
 fn doubled_apps_and_syntax_errors() {
     let app = "[[app]]\nname = \"hello\"\nimage = \"other:1\"\nlayout = \"x\"\n\n[update]";
-    assert_eq!(problems_of(&with("[update]", app)), ["harbour.toml:19:8: two [[app]] have the name \"hello\"; each needs its own"]);
+    assert_eq!(
+        problems_of(&with("[update]", app)),
+        ["harbour.toml:19:8: two [[app]] have the name \"hello\"; each needs its own"]
+    );
     let found = problems_of("product = \n");
     assert!(found[0].starts_with("harbour.toml:1:") && found[0].contains("not valid TOML"), "{found:?}");
     assert!(problems_of("product = \"a\"\nproduct = \"b\"\n")[0].contains("not valid TOML"));
@@ -129,7 +198,11 @@ fn missing_files_are_placed() {
 #[test]
 fn columns_count_characters() {
     let text = GOOD.replace("[update]", "[update] # größer").replace("channel = \"stable\"", "\"ché\" = 1");
-    assert!(problems_of(&text).iter().any(|p| p.starts_with("harbour.toml:20:1: unknown key")), "{:?}", problems_of(&text));
+    assert!(
+        problems_of(&text).iter().any(|p| p.starts_with("harbour.toml:20:1: unknown key")),
+        "{:?}",
+        problems_of(&text)
+    );
 }
 
 #[test]

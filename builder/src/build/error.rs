@@ -38,7 +38,9 @@ pub enum BuildError {
     #[error("{} problem(s) in the finished tree:\n  {}", .0.len(), .0.join("\n  "))]
     Lint(Vec<String>),
     /// A size limit of the spec.
-    #[error("{what} is {have} bytes, above the spec's limits.{key} = {limit_mib} MiB; `skerry inspect` shows what is large")]
+    #[error(
+        "{what} is {have} bytes, above the spec's limits.{key} = {limit_mib} MiB; `skerry inspect` shows what is large"
+    )]
     TooLarge {
         /// What is too large.
         what: &'static str,

@@ -1,12 +1,6 @@
 //! Carries a plan out, step by step. Makes no choices of its own.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::Path,
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Instant};
 
 use skerry_formats::{Release, Sequence, baked::BakedApp, cmdline::BootArgs, layout, sign::public_key_text};
 use skerry_plan::{Plan, spec::ImageSpec};
@@ -15,7 +9,6 @@ use super::{Artifacts, BuildError, Options, log, output::Output, tools::LockedTo
 use crate::{
     commit::{self, DigestCache, SealedTree},
     host::tools::Toolbox,
-    inputs::Inputs,
     image::{
         self,
         blob_cache::BlobCache,
@@ -24,6 +17,7 @@ use crate::{
         system_fs::SystemSpec,
         uki::UkiSections,
     },
+    inputs::Inputs,
     packages::{self, Cache, unpack::UnpackedDeb},
     progress::Progress,
     release::{self, AppInput, ReleaseInputs, Statement, TreeInput, keys::ReleaseKeys},
@@ -74,7 +68,12 @@ pub fn execute(inputs: &Inputs, plan: &Plan, options: &Options, progress: &Progr
         &release_inputs(inputs, plan, options, &os, &apps, &sealed, ostree_commit, &uki, &keys),
         progress,
     )?;
-    check_limit("the installed release", "installed_mib_max", statement.release.totals.bytes, plan.limits.installed_mib_max)?;
+    check_limit(
+        "the installed release",
+        "installed_mib_max",
+        statement.release.totals.bytes,
+        plan.limits.installed_mib_max,
+    )?;
     let image_zst_bytes = match options.artifacts {
         Artifacts::Release => None,
         Artifacts::All => Some(make_disk(plan, options, &output, &os, &sealed, &statement, &uki, &tools, progress)?),
@@ -97,18 +96,27 @@ impl Runtime {
     fn find(dir: &Path) -> Result<Self, BuildError> {
         let find = |name: &str| {
             let path = dir.join(name);
-            let advice = "build them with ci/build-node and name the folder with --runtime or SKERRY_RUNTIME".to_string();
+            let advice =
+                "build them with ci/build-node and name the folder with --runtime or SKERRY_RUNTIME".to_string();
             if path.is_file() { Ok(path) } else { Err(BuildError::Missing { what: "the node program", path, advice }) }
         };
         let init = find("skerry-init")?;
         Ok(Self {
-            programs: RuntimePrograms { node: find("skerry-node")?, containerd_shim: find("containerd-shim-runc-v2-rs")? },
+            programs: RuntimePrograms {
+                node: find("skerry-node")?,
+                containerd_shim: find("containerd-shim-runc-v2-rs")?,
+            },
             init: fs::read(&init).map_err(BuildError::io("reading", &init))?,
         })
     }
 }
 
-fn fetch(plan: &Plan, options: &Options, cache: &Cache, progress: &Progress) -> Result<(Vec<UnpackedDeb>, LockedTools), BuildError> {
+fn fetch(
+    plan: &Plan,
+    options: &Options,
+    cache: &Cache,
+    progress: &Progress,
+) -> Result<(Vec<UnpackedDeb>, LockedTools), BuildError> {
     let mut all = plan.packages.clone();
     all.extend(plan.tools.iter().filter(|t| !plan.packages.iter().any(|p| p.sha256 == t.sha256)).cloned());
     let debs = packages::fetch(&all, &options.mirrors, cache, progress).map_err(|e| e.for_spec(&plan.spec_file))?;
@@ -235,7 +243,8 @@ fn make_uki(
 ) -> Result<Arc<[u8]>, BuildError> {
     let step = progress.start("uki", None, "bytes");
     let modules: Vec<_> = os.initrd_modules.iter().map(|m| (file_name(&m.path), m.bytes.to_vec())).collect();
-    let initrd = image::initrd::build(&runtime.init, &modules, &BlobCache::new(cache.join("initrd"))).map_err(BuildError::io("compressing", "initrd"))?;
+    let initrd = image::initrd::build(&runtime.init, &modules, &BlobCache::new(cache.join("initrd")))
+        .map_err(BuildError::io("compressing", "initrd"))?;
     let read = |path: &Path| fs::read(path).map_err(BuildError::io("reading", path));
     let args = BootArgs { composefs: sealed.digest, sequence: Sequence(plan.sequence), epoch: plan.epoch };
     let cmdline = format!("{} {}", args.render(), plan.cmdline.join(" "));
@@ -353,7 +362,8 @@ fn make_disk(
         file(format!("{}/{}", layout::ESP_UKI_DIR, layout::UkiName::blessed(sequence).render()), uki),
     ];
     let disk = output.tmp().join("disk.img");
-    let spec = DiskSpec { identity: &identity, esp_mib: plan.partitions.esp_mib, esp_files: &esp_files, system: &system };
+    let spec =
+        DiskSpec { identity: &identity, esp_mib: plan.partitions.esp_mib, esp_files: &esp_files, system: &system };
     let layout = image::disk::assemble(&disk, &spec)?;
     step.done(format!("{} MiB", layout.size_bytes >> 20));
     let mut cuts = vec![layout.esp_start, layout.system_start];

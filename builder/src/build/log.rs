@@ -18,7 +18,9 @@ impl Sink for Tee {
         let line = match &event {
             Event::Start { step, .. } => Some(format!("{step}: start")),
             Event::Advance { .. } => None,
-            Event::Done { step, summary, millis } => Some(format!("{step}: {summary} ({}.{:03} s)", millis / 1000, millis % 1000)),
+            Event::Done { step, summary, millis } => {
+                Some(format!("{step}: {summary} ({}.{:03} s)", millis / 1000, millis % 1000))
+            }
             Event::Note { text } => Some(format!("note: {text}")),
         };
         if let (Some(line), Ok(mut log)) = (line, self.log.lock()) {

@@ -67,7 +67,8 @@ pub fn run(args: Args, ctx: &Ctx) -> anyhow::Result<()> {
         None => name(&args.program.file_name().unwrap_or_default().to_string_lossy())
             .map_err(|e| anyhow::anyhow!("{}: {e}; give one with --name", args.program.display()))?,
     };
-    let ca_bundle = args.ca_bundle.map(|f| std::fs::read(&f).with_context(|| format!("reading {}", f.display()))).transpose()?;
+    let ca_bundle =
+        args.ca_bundle.map(|f| std::fs::read(&f).with_context(|| format!("reading {}", f.display()))).transpose()?;
     let config = PackConfig {
         name,
         arch: args.arch,

@@ -44,7 +44,10 @@ pub fn run(args: Args, _ctx: &Ctx) -> anyhow::Result<()> {
 
 fn print(d: &Diff, all_files: bool) {
     let (from, to) = (&d.from, &d.to);
-    println!("{} {} (sequence {}) -> {} {} (sequence {})", from.product, from.version, from.sequence, to.product, to.version, to.sequence);
+    println!(
+        "{} {} (sequence {}) -> {} {} (sequence {})",
+        from.product, from.version, from.sequence, to.product, to.version, to.sequence
+    );
     if from.board != to.board {
         println!("boards differ: {} -> {}", from.board, to.board);
     }

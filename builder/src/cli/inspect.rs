@@ -81,7 +81,13 @@ fn files(d: &Described, json: bool) -> anyhow::Result<()> {
         };
         let target = e.target.as_ref().map(|t| format!(" -> {t}")).unwrap_or_default();
         let owner = format!("{}:{}", e.uid, e.gid);
-        println!("{kind}{} {owner:>9} {:>11} {tree}:/{}{target}  [{}]", e.mode, e.size_bytes, e.path, origin_text(&e.origin));
+        println!(
+            "{kind}{} {owner:>9} {:>11} {tree}:/{}{target}  [{}]",
+            e.mode,
+            e.size_bytes,
+            e.path,
+            origin_text(&e.origin)
+        );
     }
     Ok(())
 }
@@ -94,14 +100,26 @@ fn summary(i: &Inspection) {
         println!("app {}: {} sha256:{}", app.name, app.image, app.manifest_digest);
     }
     let t = r.totals;
-    println!("{} objects, {} installed, {} to fetch; {} entries", t.objects, size(t.bytes), size(t.compressed_bytes), i.entries);
+    println!(
+        "{} objects, {} installed, {} to fetch; {} entries",
+        t.objects,
+        size(t.bytes),
+        size(t.compressed_bytes),
+        i.entries
+    );
     if !i.groups.is_empty() {
         println!("\n{:>11} {:>11} {:>6}  what", "installed", "to fetch", "files");
         i.groups.iter().chain(&i.parts).for_each(row);
     }
     println!("\nlargest files:");
     for f in &i.largest {
-        println!("{:>11}  {}{}  [{}]", size(f.size_bytes), if f.tree == "os" { String::new() } else { format!("{}:", f.tree) }, f.path, f.origin);
+        println!(
+            "{:>11}  {}{}  [{}]",
+            size(f.size_bytes),
+            if f.tree == "os" { String::new() } else { format!("{}:", f.tree) },
+            f.path,
+            f.origin
+        );
     }
 }
 

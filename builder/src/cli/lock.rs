@@ -68,7 +68,11 @@ pub fn run(args: Args, ctx: &Ctx) -> anyhow::Result<()> {
     }
     changes.lines.iter().for_each(|line| println!("{line}"));
     if args.check {
-        return Err(Code::Invalid.wrap(anyhow::anyhow!("{} is out of date; run: skerry lock {}", path.display(), args.spec.display())));
+        return Err(Code::Invalid.wrap(anyhow::anyhow!(
+            "{} is out of date; run: skerry lock {}",
+            path.display(),
+            args.spec.display()
+        )));
     }
     write_atomically(&path, text.as_bytes()).with_context(|| format!("writing {}", path.display()))?;
     println!("{} written: {}", path.display(), changes.totals);
@@ -108,7 +112,12 @@ struct Summary {
 fn summary(old: Option<&Lock>, new: &Lock) -> Summary {
     let files: BTreeSet<_> = new.packages.iter().chain(&new.tools).map(|p| (p.sha256, p.size)).collect();
     let bytes: u64 = files.iter().map(|(_, size)| size).sum();
-    let totals = format!("{} packages, {} tools, {:.1} MB to download in all", new.packages.len(), new.tools.len(), bytes as f64 / 1e6);
+    let totals = format!(
+        "{} packages, {} tools, {:.1} MB to download in all",
+        new.packages.len(),
+        new.tools.len(),
+        bytes as f64 / 1e6
+    );
     let mut lines = Vec::new();
     if let Some(old) = old {
         changes(&old.packages, &new.packages, "", &mut lines);
@@ -165,8 +174,19 @@ mod tests {
     }
 
     fn lock(date: u64, packages: &[(&str, &str)]) -> Lock {
-        let suite = LockedSuite { name: "trixie".into(), archive: Archive::Main, date, inrelease_sha256: Sha256Digest([0; 32]) };
-        Lock { version: 1, epoch: date, suites: vec![suite], packages: packages.iter().map(|(n, v)| package(n, v)).collect(), tools: vec![] }
+        let suite = LockedSuite {
+            name: "trixie".into(),
+            archive: Archive::Main,
+            date,
+            inrelease_sha256: Sha256Digest([0; 32]),
+        };
+        Lock {
+            version: 1,
+            epoch: date,
+            suites: vec![suite],
+            packages: packages.iter().map(|(n, v)| package(n, v)).collect(),
+            tools: vec![],
+        }
     }
 
     #[test]

@@ -44,7 +44,14 @@ pub struct Global {
     #[arg(long, global = true, value_name = "HOW", default_value = "auto", help_heading = "Global options")]
     pub progress: Mode,
     /// Cache folder for packages, objects and images [default: ~/.cache/skerry]
-    #[arg(long, global = true, value_name = "DIR", env = "SKERRY_CACHE", hide_env_values = true, help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "SKERRY_CACHE",
+        hide_env_values = true,
+        help_heading = "Global options"
+    )]
     pub cache: Option<PathBuf>,
     /// Say more; twice for everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]

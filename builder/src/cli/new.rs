@@ -36,7 +36,8 @@ pub fn run(args: Args, _ctx: &Ctx) -> anyhow::Result<()> {
         None => product_name(&args.dir)?,
     };
     let files = files(&product)?;
-    let taken: Vec<String> = files.iter().map(|(p, _)| args.dir.join(p)).filter(|p| p.exists()).map(|p| p.display().to_string()).collect();
+    let taken: Vec<String> =
+        files.iter().map(|(p, _)| args.dir.join(p)).filter(|p| p.exists()).map(|p| p.display().to_string()).collect();
     if !taken.is_empty() {
         bail!("{} exists already; nothing was written, use another folder", taken.join(", "));
     }
@@ -49,7 +50,9 @@ pub fn run(args: Args, _ctx: &Ctx) -> anyhow::Result<()> {
     println!("Made {}:", args.dir.display());
     files.iter().for_each(|(path, _)| println!("  {path}"));
     println!("\nNext:\n  cd {}", args.dir.display());
-    println!("  skerry keys init --dir keys\n  skerry lock {product}.toml\n  skerry build {product}.toml --board x86_64-uefi");
+    println!(
+        "  skerry keys init --dir keys\n  skerry lock {product}.toml\n  skerry build {product}.toml --board x86_64-uefi"
+    );
     Ok(())
 }
 
@@ -58,7 +61,8 @@ pub fn run(args: Args, _ctx: &Ctx) -> anyhow::Result<()> {
 /// # Errors
 /// If the name is not that of a product.
 fn files(product: &str) -> anyhow::Result<Vec<(String, String)>> {
-    let files: Vec<_> = FILES.iter().map(|(p, t)| (p.replace("@PRODUCT@", product), t.replace("@PRODUCT@", product))).collect();
+    let files: Vec<_> =
+        FILES.iter().map(|(p, t)| (p.replace("@PRODUCT@", product), t.replace("@PRODUCT@", product))).collect();
     // The reader of specs says what a product may be called.
     if let Err(problems) = skerry_plan::spec::parse("--product", &files[0].1) {
         let why: Vec<&str> = problems.iter().map(|p| p.message.as_str()).collect();
@@ -90,7 +94,13 @@ mod tests {
         let spec = skerry_plan::spec::parse("harbour.toml", text).unwrap();
         assert_eq!((spec.product.as_str(), spec.apps.len()), ("harbour", 0));
         let mut on = text.clone();
-        for line in ["manifests = \"manifests\"", "[[app]]\n", "name = \"hello\"", "image = \"localhost/hello:1\"", "layout = \"hello-layout\""] {
+        for line in [
+            "manifests = \"manifests\"",
+            "[[app]]\n",
+            "name = \"hello\"",
+            "image = \"localhost/hello:1\"",
+            "layout = \"hello-layout\"",
+        ] {
             let off = format!("#{line}");
             assert!(on.contains(&off), "{line}");
             on = on.replacen(&off, line, 1);

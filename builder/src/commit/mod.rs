@@ -6,8 +6,8 @@ pub mod composefs;
 mod digests;
 mod error;
 pub mod ostree;
-mod ostree_oci;
 mod ostree_copy;
+mod ostree_oci;
 pub mod ostree_sign;
 #[cfg(test)]
 mod tests;

@@ -70,9 +70,8 @@ pub fn commit(
     metadata: &BTreeMap<String, String>,
 ) -> Result<Checksum, CommitError> {
     let checksums = content_checksums(tree)?;
-    let transaction = repo
-        .auto_transaction(gio::Cancellable::NONE)
-        .map_err(failed(|| "starting a transaction".into()))?;
+    let transaction =
+        repo.auto_transaction(gio::Cancellable::NONE).map_err(failed(|| "starting a transaction".into()))?;
     let root = MutableTree::new();
     for (path, entry) in &tree.entries {
         add_entry(repo, &root, path, entry, checksums.get(path.as_str()))?;
@@ -100,9 +99,7 @@ pub fn commit(
         )
         .map_err(failed(|| format!("writing the commit of {branch}")))?;
     repo.transaction_set_ref(None, branch, Some(&checksum));
-    transaction
-        .commit(gio::Cancellable::NONE)
-        .map_err(failed(|| format!("ending the transaction of {branch}")))?;
+    transaction.commit(gio::Cancellable::NONE).map_err(failed(|| format!("ending the transaction of {branch}")))?;
     parse_checksum(&checksum)
 }
 
@@ -147,8 +144,8 @@ fn content_checksums(tree: &Tree) -> Result<BTreeMap<&str, Checksum>, CommitErro
     leaves
         .par_iter()
         .map(|(path, entry)| {
-            let sum = content_checksum(entry)
-                .map_err(|source| CommitError::Content { path: path.to_string(), source })?;
+            let sum =
+                content_checksum(entry).map_err(|source| CommitError::Content { path: path.to_string(), source })?;
             Ok((path.as_str(), sum))
         })
         .collect()
@@ -191,9 +188,8 @@ fn add_entry(
             }
             let mode = S_IFDIR | (entry.mode & 0o7777);
             let meta = (entry.uid.to_be(), entry.gid.to_be(), mode.to_be(), xattrs(entry)).to_variant();
-            let sum = repo
-                .write_metadata(ObjectType::DirMeta, None, &meta, gio::Cancellable::NONE)
-                .map_err(failed(what))?;
+            let sum =
+                repo.write_metadata(ObjectType::DirMeta, None, &meta, gio::Cancellable::NONE).map_err(failed(what))?;
             dir.set_metadata_checksum(&sum.to_string());
         }
         (_, Some(sum)) => {

@@ -32,7 +32,8 @@ pub fn copy_commit(from: &Repo, checksum: &Checksum, branch: &str, to: &Path) ->
         checksum: checksum.to_hex(),
         detail: "the repository has no path".into(),
     })?;
-    let source = std::path::absolute(&source).map_err(|e| CommitError::Io { operation: "finding", path: source, source: e })?;
+    let source =
+        std::path::absolute(&source).map_err(|e| CommitError::Io { operation: "finding", path: source, source: e })?;
     let copy = open_or_init(to)?;
     let rev = checksum.to_hex();
     copy.pull(&format!("file://{}", source.display()), &[&rev], RepoPullFlags::NONE, None, gio::Cancellable::NONE)

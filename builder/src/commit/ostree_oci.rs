@@ -75,7 +75,13 @@ fn describe(repo: &Repo, checksum: &Checksum) -> Result<Description, CommitError
     Ok((time.to_string(), labels, subject))
 }
 
-fn write_layout(out: &Path, layer: &[u8], config: &Value, labels: &BTreeMap<String, String>, arch: &str) -> io::Result<()> {
+fn write_layout(
+    out: &Path,
+    layer: &[u8],
+    config: &Value,
+    labels: &BTreeMap<String, String>,
+    arch: &str,
+) -> io::Result<()> {
     let blobs = out.join("blobs/sha256");
     std::fs::create_dir_all(&blobs)?;
     let put = |kind: &str, bytes: &[u8]| -> io::Result<Value> {

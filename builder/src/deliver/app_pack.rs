@@ -10,8 +10,8 @@ use std::{
 
 use flate2::{Compression, GzBuilder};
 use oci_spec::image::{
-    Arch as OciArch, ConfigBuilder, DescriptorBuilder, ImageConfigurationBuilder, ImageIndexBuilder, ImageManifestBuilder,
-    MediaType, OciLayoutBuilder, Os, PlatformBuilder, RootFsBuilder, Sha256Digest as OciDigest,
+    Arch as OciArch, ConfigBuilder, DescriptorBuilder, ImageConfigurationBuilder, ImageIndexBuilder,
+    ImageManifestBuilder, MediaType, OciLayoutBuilder, Os, PlatformBuilder, RootFsBuilder, Sha256Digest as OciDigest,
 };
 use sha2::{Digest, Sha256};
 use skerry_plan::board::Arch;
@@ -92,7 +92,10 @@ pub fn pack(program: &Path, out: &Path, config: &PackConfig) -> Result<Packed, P
     let tar = layer(&bytes, config).map_err(io("pack", program))?;
     let layer = gzip(&tar).map_err(io("compress", program))?;
 
-    if out.exists() && !out.join("oci-layout").is_file() && std::fs::read_dir(out).map_err(io("read", out))?.next().is_some() {
+    if out.exists()
+        && !out.join("oci-layout").is_file()
+        && std::fs::read_dir(out).map_err(io("read", out))?.next().is_some()
+    {
         return Err(PackError::Occupied(out.to_owned()));
     }
     let blobs = Blobs { dir: out.join("blobs/sha256") };
@@ -113,7 +116,11 @@ pub fn pack(program: &Path, out: &Path, config: &PackConfig) -> Result<Packed, P
         .and_then(|m| m.to_string())
         .map_err(document("manifest"))?;
     let mut manifest_blob = blobs.put(MediaType::ImageManifest, manifest.as_bytes())?;
-    let platform = PlatformBuilder::default().architecture(oci_arch(config.arch)).os(Os::Linux).build().map_err(document("platform"))?;
+    let platform = PlatformBuilder::default()
+        .architecture(oci_arch(config.arch))
+        .os(Os::Linux)
+        .build()
+        .map_err(document("platform"))?;
     manifest_blob.set_platform(Some(platform));
     let manifest_digest = manifest_blob.digest().to_string();
     let index = ImageIndexBuilder::default()
@@ -123,7 +130,11 @@ pub fn pack(program: &Path, out: &Path, config: &PackConfig) -> Result<Packed, P
         .build()
         .and_then(|i| i.to_string())
         .map_err(document("index"))?;
-    let mark = OciLayoutBuilder::default().image_layout_version("1.0.0").build().and_then(|l| l.to_string()).map_err(document("layout"))?;
+    let mark = OciLayoutBuilder::default()
+        .image_layout_version("1.0.0")
+        .build()
+        .and_then(|l| l.to_string())
+        .map_err(document("layout"))?;
     write(&out.join("index.json"), index.as_bytes())?;
     write(&out.join("oci-layout"), mark.as_bytes())?;
     let size_bytes = (layer.len() + config_json.len() + manifest.len()) as u64;
@@ -139,7 +150,10 @@ fn check_program(bytes: &[u8], arch: Arch) -> Result<(), String> {
         Arch::Aarch64 => Architecture::Aarch64,
     };
     if elf.architecture() != want {
-        return Err(format!("is built for {:?}, the image is for {want:?}; give --arch or build for it", elf.architecture()));
+        return Err(format!(
+            "is built for {:?}, the image is for {want:?}; give --arch or build for it",
+            elf.architecture()
+        ));
     }
     let interpreter = elf.elf_program_headers().iter().any(|h| {
         use object::read::elf::ProgramHeader;
@@ -175,7 +189,13 @@ fn layer(program: &[u8], config: &PackConfig) -> std::io::Result<Vec<u8>> {
     tar.into_inner()
 }
 
-fn append(tar: &mut tar::Builder<Vec<u8>>, path: &str, kind: tar::EntryType, mode: u32, data: &[u8]) -> std::io::Result<()> {
+fn append(
+    tar: &mut tar::Builder<Vec<u8>>,
+    path: &str,
+    kind: tar::EntryType,
+    mode: u32,
+    data: &[u8],
+) -> std::io::Result<()> {
     let mut header = tar::Header::new_ustar();
     header.set_entry_type(kind);
     header.set_mode(mode);
@@ -207,7 +227,11 @@ fn image_config(config: &PackConfig, diff_id: &str) -> Result<String, PackError>
     if !config.labels.is_empty() {
         builder = builder.labels(config.labels.iter().cloned().collect::<HashMap<_, _>>());
     }
-    let rootfs = RootFsBuilder::default().typ("layers").diff_ids(vec![format!("sha256:{diff_id}")]).build().map_err(document("config"))?;
+    let rootfs = RootFsBuilder::default()
+        .typ("layers")
+        .diff_ids(vec![format!("sha256:{diff_id}")])
+        .build()
+        .map_err(document("config"))?;
     let image = ImageConfigurationBuilder::default()
         .architecture(oci_arch(config.arch))
         .os(Os::Linux)
@@ -249,7 +273,12 @@ impl Blobs {
         let digest = sha256(data);
         write(&self.dir.join(&digest), data)?;
         let digest: OciDigest = digest.parse().map_err(document("digest"))?;
-        DescriptorBuilder::default().media_type(media_type).digest(digest).size(data.len() as u64).build().map_err(document("descriptor"))
+        DescriptorBuilder::default()
+            .media_type(media_type)
+            .digest(digest)
+            .size(data.len() as u64)
+            .build()
+            .map_err(document("descriptor"))
     }
 }
 
@@ -319,7 +348,8 @@ mod tests {
         assert_ne!(pack(&program, &b, &other).unwrap(), packed);
         assert_eq!(pack(&program, &b, &config()).unwrap(), packed);
         let names = |d: &Path| {
-            let mut n: Vec<_> = std::fs::read_dir(d.join("blobs/sha256")).unwrap().map(|e| e.unwrap().file_name()).collect();
+            let mut n: Vec<_> =
+                std::fs::read_dir(d.join("blobs/sha256")).unwrap().map(|e| e.unwrap().file_name()).collect();
             n.sort();
             n
         };
@@ -349,8 +379,15 @@ mod tests {
         }
         let paths: Vec<&str> = seen.iter().map(|s| s.0.as_str()).collect();
         let want = [
-            "etc/", "etc/ssl/", "etc/ssl/certs/", "usr/", "usr/bin/", "etc/group", "etc/passwd",
-            "etc/ssl/certs/ca-certificates.crt", "usr/bin/hello",
+            "etc/",
+            "etc/ssl/",
+            "etc/ssl/certs/",
+            "usr/",
+            "usr/bin/",
+            "etc/group",
+            "etc/passwd",
+            "etc/ssl/certs/ca-certificates.crt",
+            "usr/bin/hello",
         ];
         assert_eq!(paths, want);
         assert_eq!(seen.last().unwrap().1, 0o755);

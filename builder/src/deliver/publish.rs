@@ -26,8 +26,8 @@ use skerry_formats::{
 };
 use tough::schema::RoleType;
 
-pub use self::store::{FolderStore, Store};
 use self::repo::{Metadata, Roles};
+pub use self::store::{FolderStore, Store};
 use crate::{
     progress::Progress,
     release::{
@@ -134,7 +134,9 @@ pub enum PublishError {
         source: FormatError,
     },
     /// The channel offers this sequence or a later one.
-    #[error("channel {channel} of {product}/{board} offers sequence {current} already; raise `sequence` in the image spec above {current} and build again (this release has {offered})")]
+    #[error(
+        "channel {channel} of {product}/{board} offers sequence {current} already; raise `sequence` in the image spec above {current} and build again (this release has {offered})"
+    )]
     Sequence {
         /// Channel.
         channel: String,
@@ -148,7 +150,9 @@ pub enum PublishError {
         offered: Sequence,
     },
     /// The sequence number was used for another release.
-    #[error("sequence {sequence} of {product}/{board} is published already with other content; raise `sequence` in the image spec and build again")]
+    #[error(
+        "sequence {sequence} of {product}/{board} is published already with other content; raise `sequence` in the image spec and build again"
+    )]
     SequenceTaken {
         /// Product.
         product: String,
@@ -161,7 +165,9 @@ pub enum PublishError {
     #[error("channel name {0:?} is not valid: use lower-case letters, digits and `-`, at most 40")]
     ChannelName(String),
     /// An object in the repository differs from the release's.
-    #[error("object {name} is in the repository with another size ({there} bytes, this release has {here}): it was compressed by another version of skerry; build this release again with that version, or publish to a new folder")]
+    #[error(
+        "object {name} is in the repository with another size ({there} bytes, this release has {here}): it was compressed by another version of skerry; build this release again with that version, or publish to a new folder"
+    )]
     ObjectDiffers {
         /// Path of the object.
         name: String,
@@ -279,20 +285,21 @@ fn check_sequence(
         return Err(PublishError::SequenceTaken { product, board, sequence: release.sequence });
     }
     match previous {
-        Some(current) if current >= release.sequence => Err(PublishError::Sequence {
-            channel: channel.into(),
-            product,
-            board,
-            current,
-            offered: release.sequence,
-        }),
+        Some(current) if current >= release.sequence => {
+            Err(PublishError::Sequence { channel: channel.into(), product, board, current, offered: release.sequence })
+        }
         _ => Ok(()),
     }
 }
 
 /// Copy what the repository does not have. Objects never change: one that is
 /// there stays, and must have the size that the index states.
-fn copy_objects(store: &dyn Store, release_dir: &Path, index: &Index, progress: &Progress) -> Result<(u64, u64), PublishError> {
+fn copy_objects(
+    store: &dyn Store,
+    release_dir: &Path,
+    index: &Index,
+    progress: &Progress,
+) -> Result<(u64, u64), PublishError> {
     let total = index.entries().iter().map(|e| e.compressed_bytes).sum();
     let step = progress.start("publish", Some(total), "bytes");
     let (mut count, mut bytes) = (0, 0);
@@ -334,7 +341,8 @@ impl ReleaseFiles {
             let path = dir.join(name);
             move |source| PublishError::Format { path, source }
         };
-        let (release_json, release_sig, index_bytes) = (read(RELEASE_FILE)?, read(RELEASE_SIG_FILE)?, read(INDEX_FILE)?);
+        let (release_json, release_sig, index_bytes) =
+            (read(RELEASE_FILE)?, read(RELEASE_SIG_FILE)?, read(INDEX_FILE)?);
         let release = Release::parse(&release_json).map_err(format(RELEASE_FILE))?;
         let index = Index::parse(&index_bytes).map_err(format(INDEX_FILE))?;
         Ok(Self { release, release_json, release_sig, index, index_bytes })
@@ -377,7 +385,8 @@ fn lock(repo: &Path) -> Result<fs::File, PublishError> {
     let path = repo.join(".lock");
     let io = |operation, source| PublishError::Io { operation, path: path.clone(), source };
     fs::create_dir_all(repo).map_err(|e| io("creating the folder of", e))?;
-    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(|e| io("opening", e))?;
+    let file =
+        fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(|e| io("opening", e))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => Err(PublishError::Locked(repo.into())),

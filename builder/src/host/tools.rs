@@ -67,11 +67,12 @@ impl Toolbox {
         if !root.join("complete").is_file() {
             merge(tools, &parent, &root)?;
         }
-        let (loader, arch) = [("usr/lib64/ld-linux-x86-64.so.2", Arch::X86_64), ("usr/lib/ld-linux-aarch64.so.1", Arch::Aarch64)]
-            .into_iter()
-            .map(|(path, arch)| (root.join(path), arch))
-            .find(|(path, _)| path.is_file())
-            .ok_or_else(|| ToolError::Missing { name: "ld-linux".into(), packages: packages.clone() })?;
+        let (loader, arch) =
+            [("usr/lib64/ld-linux-x86-64.so.2", Arch::X86_64), ("usr/lib/ld-linux-aarch64.so.1", Arch::Aarch64)]
+                .into_iter()
+                .map(|(path, arch)| (root.join(path), arch))
+                .find(|(path, _)| path.is_file())
+                .ok_or_else(|| ToolError::Missing { name: "ld-linux".into(), packages: packages.clone() })?;
         let libs = root.join("usr/lib").join(arch.triplet());
         let library_path = format!("{}:{}", libs.display(), libs.join("systemd").display());
         Ok(Self { root, loader, library_path, packages })
@@ -83,10 +84,16 @@ impl Toolbox {
     /// If the tools have no such program.
     pub fn command(&self, name: &str) -> Result<Command, ToolError> {
         let missing = || ToolError::Missing { name: name.into(), packages: self.packages.clone() };
-        let program = BIN_DIRS.iter().map(|dir| self.root.join(dir).join(name)).find(|p| p.is_file()).ok_or_else(missing)?;
+        let program =
+            BIN_DIRS.iter().map(|dir| self.root.join(dir).join(name)).find(|p| p.is_file()).ok_or_else(missing)?;
         let mut command = Command::new(&self.loader);
         // argv[0] matters: mke2fs and kmod are many programs in one.
-        command.args([OsStr::new("--argv0"), OsStr::new(name), OsStr::new("--library-path"), OsStr::new(&self.library_path)]);
+        command.args([
+            OsStr::new("--argv0"),
+            OsStr::new(name),
+            OsStr::new("--library-path"),
+            OsStr::new(&self.library_path),
+        ]);
         command.arg(program);
         // Nothing of the host's may reach into the tools.
         for name in ["LD_LIBRARY_PATH", "LD_PRELOAD", "MKE2FS_CONFIG", "MKE2FS_DEVICE_SECTSIZE", "MKE2FS_SYNC"] {
@@ -123,7 +130,10 @@ fn io_error(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> T
 
 fn merge(tools: &[UnpackedDeb], parent: &Path, root: &Path) -> Result<(), ToolError> {
     fs::create_dir_all(parent).map_err(io_error("creating", parent))?;
-    let temp = tempfile::Builder::new().prefix(".new-").tempdir_in(parent).map_err(io_error("creating a folder in", parent))?;
+    let temp = tempfile::Builder::new()
+        .prefix(".new-")
+        .tempdir_in(parent)
+        .map_err(io_error("creating a folder in", parent))?;
     for tool in tools {
         for entry in &tool.entries {
             let target = temp.path().join(crate::tree::select::usr_merged(&entry.path));

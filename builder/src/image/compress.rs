@@ -67,7 +67,8 @@ pub fn write_zst(disk: &Path, cuts: &[u64], out: &Path, cache: &Path, progress: 
 
 /// Start, end and every cut between, ascending.
 fn boundaries(size: u64, cuts: &[u64]) -> Vec<u64> {
-    let mut at: Vec<u64> = (0..size).step_by(CHUNK_BYTES as usize).chain(cuts.iter().copied().filter(|c| *c < size)).collect();
+    let mut at: Vec<u64> =
+        (0..size).step_by(CHUNK_BYTES as usize).chain(cuts.iter().copied().filter(|c| *c < size)).collect();
     at.push(size);
     at.sort_unstable();
     at.dedup();
@@ -94,7 +95,9 @@ pub fn write_objects(
             let bytes = compress_object(digest, &object.content, cache)?;
             let path = out.join(format!("{}.zst", digest.object_path()));
             let folder = path.parent().unwrap_or(out);
-            fs::create_dir_all(folder).and_then(|()| fs::write(&path, &bytes)).map_err(ImageError::io("writing", &path))?;
+            fs::create_dir_all(folder)
+                .and_then(|()| fs::write(&path, &bytes))
+                .map_err(ImageError::io("writing", &path))?;
             step.advance(object.content.size_bytes());
             Ok((**digest, bytes.len() as u64))
         })
@@ -153,7 +156,10 @@ mod tests {
     #[test]
     fn boundaries_are_multiples_and_cuts_in_order() {
         assert_eq!(boundaries(10, &[4, 4, 0, 99]), [0, 4, 10]);
-        assert_eq!(boundaries(2 * CHUNK_BYTES + 1, &[CHUNK_BYTES]), [0, CHUNK_BYTES, 2 * CHUNK_BYTES, 2 * CHUNK_BYTES + 1]);
+        assert_eq!(
+            boundaries(2 * CHUNK_BYTES + 1, &[CHUNK_BYTES]),
+            [0, CHUNK_BYTES, 2 * CHUNK_BYTES, 2 * CHUNK_BYTES + 1]
+        );
     }
 
     #[test]

@@ -53,7 +53,11 @@ pub fn assemble(out: &Path, spec: &DiskSpec<'_>) -> Result<DiskLayout, ImageErro
     let mut system = File::open(spec.system).map_err(ImageError::io("opening", spec.system))?;
     let system_bytes = system.metadata().map_err(ImageError::io("reading", spec.system))?.len();
     let system_start = MIB + spec.esp_mib * MIB;
-    let layout = DiskLayout { esp_start: MIB, system_start, size_bytes: system_start + system_bytes.next_multiple_of(MIB) + MIB };
+    let layout = DiskLayout {
+        esp_start: MIB,
+        system_start,
+        size_bytes: system_start + system_bytes.next_multiple_of(MIB) + MIB,
+    };
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(out).map_err(io)?;
     file.set_len(layout.size_bytes).map_err(io)?;
     let volume = skerry_formats::Sha256Digest::of(format!("{} esp", spec.identity).as_bytes()).0;

@@ -34,7 +34,9 @@ pub enum ImageError {
         detail: String,
     },
     /// Something does not fit into its partition.
-    #[error("{what} needs {need_mib} MiB, the board's `{key}` gives it {have_mib} MiB; raise `partitions.{key}` in the board file")]
+    #[error(
+        "{what} needs {need_mib} MiB, the board's `{key}` gives it {have_mib} MiB; raise `partitions.{key}` in the board file"
+    )]
     TooSmall {
         /// What does not fit.
         what: &'static str,
@@ -56,7 +58,9 @@ pub enum ImageError {
         detail: String,
     },
     /// An object's content does not have the digest it is named by.
-    #[error("object {named} has the digest {measured}; its file in the cache was changed, remove the cache and build again")]
+    #[error(
+        "object {named} has the digest {measured}; its file in the cache was changed, remove the cache and build again"
+    )]
     Digest {
         /// Digest it is named by.
         named: String,

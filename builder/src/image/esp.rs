@@ -58,7 +58,12 @@ pub fn build<P: Write + Seek>(
     let used = u64::from(plan.next) * geometry.cluster_bytes() + geometry.data_start();
     let need_mib = used.div_ceil(1 << 20).max(MIB_MIN);
     if size_mib < need_mib || plan.next > geometry.clusters + ROOT_CLUSTER {
-        return Err(ImageError::TooSmall { what: "the EFI system partition", key: "esp_mib", need_mib, have_mib: size_mib });
+        return Err(ImageError::TooSmall {
+            what: "the EFI system partition",
+            key: "esp_mib",
+            need_mib,
+            have_mib: size_mib,
+        });
     }
     write(&mut partition, &geometry, volume_id, &tree, &plan, files)
         .map_err(ImageError::io("writing the EFI system partition of", "disk.img".as_ref()))
@@ -171,8 +176,13 @@ impl<'a> Folders<'a> {
         let mut seen = BTreeSet::new();
         for (i, file) in files.iter().enumerate() {
             let path = file.path.as_str();
-            let sane = |n: &str| (1..=255).contains(&n.len()) && n.bytes().all(|b| b.is_ascii_graphic()) && n != "." && n != "..";
-            if !path.split('/').all(sane) || !seen.insert(path.to_ascii_uppercase()) || file.bytes.len() as u64 > u64::from(u32::MAX) {
+            let sane = |n: &str| {
+                (1..=255).contains(&n.len()) && n.bytes().all(|b| b.is_ascii_graphic()) && n != "." && n != ".."
+            };
+            if !path.split('/').all(sane)
+                || !seen.insert(path.to_ascii_uppercase())
+                || file.bytes.len() as u64 > u64::from(u32::MAX)
+            {
                 return Err(format!("{path} is a name that FAT cannot hold, or stands twice"));
             }
             for (at, _) in path.match_indices('/') {
@@ -279,7 +289,9 @@ fn entry(name: &[u8; 11], attributes: u8, cluster: u32, size: u32) -> [u8; ENTRY
 fn alias(name: &str, taken: &mut BTreeSet<[u8; 11]>) -> ([u8; 11], bool) {
     let upper = name.to_ascii_uppercase();
     let (base, ext) = upper.rsplit_once('.').unwrap_or((&upper, ""));
-    let plain = |s: &str| s.bytes().filter(|b| b.is_ascii_alphanumeric() || b"_-~".contains(b)).map(char::from).collect::<String>();
+    let plain = |s: &str| {
+        s.bytes().filter(|b| b.is_ascii_alphanumeric() || b"_-~".contains(b)).map(char::from).collect::<String>()
+    };
     let (short_base, short_ext) = (plain(base), plain(ext));
     let fits = short_base == base && short_ext == ext && (1..=8).contains(&base.len()) && ext.len() <= 3;
     let mut n = 0;

@@ -96,9 +96,11 @@ mod tests {
         let total = b.len();
         loop {
             assert_eq!(&b[..6], b"070701");
-            let field = |i: usize| u32::from_str_radix(std::str::from_utf8(&b[6 + 8 * i..14 + 8 * i]).unwrap(), 16).unwrap();
+            let field =
+                |i: usize| u32::from_str_radix(std::str::from_utf8(&b[6 + 8 * i..14 + 8 * i]).unwrap(), 16).unwrap();
             assert_eq!((field(2), field(3), field(5)), (0, 0, 0), "owner and time are 0");
-            let (mode, size, device, name_len) = (field(1), field(6) as usize, (field(9), field(10)), field(11) as usize);
+            let (mode, size, device, name_len) =
+                (field(1), field(6) as usize, (field(9), field(10)), field(11) as usize);
             let name = std::str::from_utf8(&b[110..110 + name_len - 1]).unwrap().to_string();
             let data = (110 + name_len).next_multiple_of(4);
             let bytes = b[data..data + size].to_vec();

@@ -17,7 +17,10 @@ use skerry_formats::{
     layout::{OBJECTS_DIR, PART_ESP, PART_SYSTEM},
 };
 
-use super::{ImageError, Window, disk::{is_zero, read_full}};
+use super::{
+    ImageError, Window,
+    disk::{is_zero, read_full},
+};
 
 /// Largest disk image that is unpacked.
 const DISK_BYTES_MAX: u64 = 64 << 30;
@@ -58,7 +61,8 @@ fn open_raw(file: File) -> Result<DiskContents, ImageError> {
         .open_from_device(&file)
         .map_err(|e| bad(&e))?;
     let window = |name: &'static str| -> Result<Window<File>, ImageError> {
-        let part = gpt.partitions().values().find(|p| p.name == name).ok_or_else(|| bad(&format!("no partition {name}")))?;
+        let part =
+            gpt.partitions().values().find(|p| p.name == name).ok_or_else(|| bad(&format!("no partition {name}")))?;
         let start = part.bytes_start(LogicalBlockSize::Lb512).map_err(|e| bad(&e))?;
         let len = part.bytes_len(LogicalBlockSize::Lb512).map_err(|e| bad(&e))?;
         Ok(Window::new(file.try_clone().map_err(|e| bad(&e))?, start, len))
@@ -239,7 +243,8 @@ impl System {
         for file in self.files()? {
             let Some(name) = file.path.strip_prefix(OBJECTS_DIR).and_then(|p| p.strip_prefix('/')) else { continue };
             let named = name.split_once('/').and_then(|(d, f)| ObjectDigest::from_object_path(d, f).ok());
-            let named = named.ok_or_else(|| ImageError::unreadable("SYSTEM", format!("/{} is not named by a digest", file.path)))?;
+            let named = named
+                .ok_or_else(|| ImageError::unreadable("SYSTEM", format!("/{} is not named by a digest", file.path)))?;
             let measured = self.measure(&file.path)?;
             seen(file.size_bytes);
             checks.push(ObjectCheck { named, measured, size_bytes: file.size_bytes });
@@ -268,7 +273,11 @@ fn unreadable(e: ext4_view::Ext4Error) -> ImageError {
 struct Ext4Window(Window<File>);
 
 impl Ext4Read for Ext4Window {
-    fn read(&mut self, start_byte: u64, dst: &mut [u8]) -> Result<(), Box<dyn std::error::Error + Send + Sync + 'static>> {
+    fn read(
+        &mut self,
+        start_byte: u64,
+        dst: &mut [u8],
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync + 'static>> {
         self.0.seek(SeekFrom::Start(start_byte))?;
         self.0.read_exact(dst)?;
         Ok(())

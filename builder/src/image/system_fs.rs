@@ -71,7 +71,13 @@ pub fn build(spec: &SystemSpec<'_>, tools: &dyn Tools, work: &Path, out: &Path) 
     let order = in_order(spec.objects);
     let staged = stage_objects(&order, work)?;
     check_size(spec, &staged)?;
-    let maker = Maker { tools, work, out, epoch: spec.epoch.to_string(), uuid: stable_uuid(&format!("{} system", spec.identity)) };
+    let maker = Maker {
+        tools,
+        work,
+        out,
+        epoch: spec.epoch.to_string(),
+        uuid: stable_uuid(&format!("{} system", spec.identity)),
+    };
     maker.mkfs(spec.size_mib)?;
     let script = script(spec, &order, &staged, work)?;
     let mut cuts = maker.debugfs(&script)?;
@@ -86,7 +92,12 @@ pub fn build(spec: &SystemSpec<'_>, tools: &dyn Tools, work: &Path, out: &Path) 
 fn backup_cuts(size_mib: u64) -> Vec<u64> {
     const GROUP: u64 = 128 << 20;
     let groups = [1, 3, 5, 7, 9, 25, 27, 49, 81];
-    groups.into_iter().map(|g| g * GROUP).take_while(|at| *at < size_mib << 20).flat_map(|at| [at, at + (1 << 20)]).collect()
+    groups
+        .into_iter()
+        .map(|g| g * GROUP)
+        .take_while(|at| *at < size_mib << 20)
+        .flat_map(|at| [at, at + (1 << 20)])
+        .collect()
 }
 
 /// Objects of unchanged packages first, generated ones and images last.
@@ -154,7 +165,12 @@ fn check_size(spec: &SystemSpec<'_>, staged: &[Staged]) -> Result<(), ImageError
     let own = JOURNAL_MIB + 2 + spec.size_mib * INODE_BYTES / BYTES_PER_INODE + spec.size_mib / 256;
     let need_mib = ((objects + release + folders).div_ceil(1 << 20) + own).max(SIZE_MIB_MIN);
     if need_mib > spec.size_mib {
-        return Err(ImageError::TooSmall { what: "SYSTEM", key: "system_image_mib", need_mib, have_mib: spec.size_mib });
+        return Err(ImageError::TooSmall {
+            what: "SYSTEM",
+            key: "system_image_mib",
+            need_mib,
+            have_mib: spec.size_mib,
+        });
     }
     Ok(())
 }
@@ -183,7 +199,8 @@ fn script(
     }
     for (i, (name, bytes)) in spec.release_files.iter().enumerate() {
         let host = work.join(format!("release-{i}"));
-        let write = || fs::write(&host, bytes).and_then(|()| fs::set_permissions(&host, fs::Permissions::from_mode(0o644)));
+        let write =
+            || fs::write(&host, bytes).and_then(|()| fs::set_permissions(&host, fs::Permissions::from_mode(0o644)));
         write().map_err(ImageError::io("staging a release file at", &host))?;
         s.file(&host, &format!("{release}/{name}"));
     }
@@ -240,11 +257,12 @@ impl Maker<'_> {
         let io = |e| ImageError::io("making the SYSTEM image", self.out)(e);
         File::create(self.out).and_then(|f| f.set_len(size_mib << 20)).map_err(io)?;
         let extended = format!("root_owner=0:0,lazy_itable_init=1,nodiscard,hash_seed={}", self.uuid);
-        let (journal, inode, ratio) = (format!("size={JOURNAL_MIB}"), INODE_BYTES.to_string(), BYTES_PER_INODE.to_string());
+        let (journal, inode, ratio) =
+            (format!("size={JOURNAL_MIB}"), INODE_BYTES.to_string(), BYTES_PER_INODE.to_string());
         let out = self.out.display().to_string();
         let args = [
-            "-q", "-F", "-t", "ext4", "-b", "4096", "-I", &inode, "-i", &ratio, "-m", "0", "-J", &journal, "-O", FEATURES,
-            "-U", &self.uuid, "-L", LABEL, "-E", &extended, &out,
+            "-q", "-F", "-t", "ext4", "-b", "4096", "-I", &inode, "-i", &ratio, "-m", "0", "-J", &journal, "-O",
+            FEATURES, "-U", &self.uuid, "-L", LABEL, "-E", &extended, &out,
         ];
         self.run("mkfs.ext4", &args).map(drop)
     }
@@ -294,7 +312,10 @@ impl Maker<'_> {
             let text = [output.stdout, output.stderr].concat();
             let text = String::from_utf8_lossy(&text);
             let tail: Vec<_> = text.lines().rev().take(5).collect();
-            return Err(self.failed(program, format!("{}: {}", output.status, tail.into_iter().rev().collect::<Vec<_>>().join("; "))));
+            return Err(self.failed(
+                program,
+                format!("{}: {}", output.status, tail.into_iter().rev().collect::<Vec<_>>().join("; ")),
+            ));
         }
         Ok(output)
     }

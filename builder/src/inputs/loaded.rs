@@ -72,10 +72,15 @@ impl LoadedSpec {
             return board::parse(&format!("{file}.toml"), text).map_err(invalid);
         }
         // A board file that the spec names may be called by its name too.
-        let own = self.spec.boards.iter().find(|b| Path::new(b).file_stem().is_some_and(|s| s == name) && b.ends_with(".toml"));
+        let own = self
+            .spec
+            .boards
+            .iter()
+            .find(|b| Path::new(b).file_stem().is_some_and(|s| s == name) && b.ends_with(".toml"));
         match own {
             Some(file) => board_file(&self.dir.join(file)),
-            None => Err(Code::Invalid.wrap(anyhow!("no board {name:?}; built in: {}; or give the path of a board file", board_names()))),
+            None => Err(Code::Invalid
+                .wrap(anyhow!("no board {name:?}; built in: {}; or give the path of a board file", board_names()))),
         }
     }
 
@@ -91,7 +96,8 @@ impl LoadedSpec {
     pub fn lock(&self) -> anyhow::Result<Lock> {
         let path = self.lock_path();
         if !path.exists() {
-            let advice = anyhow!("there is no lock {}; make it with: skerry lock {}", path.display(), self.path.display());
+            let advice =
+                anyhow!("there is no lock {}; make it with: skerry lock {}", path.display(), self.path.display());
             return Err(Code::Invalid.wrap(advice));
         }
         let text = read_text(&path, "lock")?;
@@ -103,7 +109,10 @@ fn board_file(path: &Path) -> anyhow::Result<BoardSpec> {
     let file = path.display().to_string();
     let board = board::parse(&file, &read_text(path, "board file")?).map_err(invalid)?;
     if path.file_stem().is_none_or(|stem| stem != board.name.as_str()) {
-        return Err(invalid(vec![Problem::of_file(&file, format!("its name is {:?}, but the file is called otherwise; make them the same", board.name))]));
+        return Err(invalid(vec![Problem::of_file(
+            &file,
+            format!("its name is {:?}, but the file is called otherwise; make them the same", board.name),
+        )]));
     }
     Ok(board)
 }
@@ -113,7 +122,9 @@ fn board_names() -> String {
 }
 
 fn read_text(path: &Path, what: &str) -> anyhow::Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("reading the {what} {}", path.display())).map_err(|e| Code::Invalid.wrap(e))
+    std::fs::read_to_string(path)
+        .with_context(|| format!("reading the {what} {}", path.display()))
+        .map_err(|e| Code::Invalid.wrap(e))
 }
 
 /// Problems as an error with exit code 3.

@@ -60,10 +60,20 @@ impl Inputs {
         let board = listed_board(&source, board)?;
         let lock = source.lock()?;
         let lock_path = source.lock_path();
-        let manifests = spec.manifests.as_ref().map(|m| read_manifests(&source.dir.join(m))).transpose()?.unwrap_or_default();
+        let manifests =
+            spec.manifests.as_ref().map(|m| read_manifests(&source.dir.join(m))).transpose()?.unwrap_or_default();
         check_manifests(&spec, &manifests).map_err(|e| Code::Invalid.wrap(e))?;
         let tuf_root = spec.update.as_ref().map(|u| read_file(&source.dir.join(&u.root))).transpose()?;
-        Ok(Self { lock_file: lock_path.display().to_string(), lock_bytes: read_file(&lock_path)?, source, spec, board, lock, manifests, tuf_root })
+        Ok(Self {
+            lock_file: lock_path.display().to_string(),
+            lock_bytes: read_file(&lock_path)?,
+            source,
+            spec,
+            board,
+            lock,
+            manifests,
+            tuf_root,
+        })
     }
 }
 
@@ -75,7 +85,10 @@ fn listed_board(source: &LoadedSpec, name: &str) -> anyhow::Result<BoardSpec> {
         return Ok(board);
     }
     let file = source.path.display();
-    let message = format!("does not list the board {name:?} (boards = {:?}); add it and run: skerry lock {file}", source.spec.boards);
+    let message = format!(
+        "does not list the board {name:?} (boards = {:?}); add it and run: skerry lock {file}",
+        source.spec.boards
+    );
     Err(invalid(vec![Problem::of_file(&file.to_string(), message)]))
 }
 
@@ -105,7 +118,9 @@ fn check_manifests(spec: &ImageSpec, manifests: &[Manifest]) -> anyhow::Result<(
             let known: Vec<_> = spec.apps.iter().map(|a| a.image.as_str()).collect();
             let skerry_workloads::Origin { file, document } = &used.origin;
             let (field, image, known) = (&used.field, &used.image, known.join(", "));
-            problems.push(format!("{file}, document {document}: {field}: image {image:?} is not baked in; the spec's apps have: {known}"));
+            problems.push(format!(
+                "{file}, document {document}: {field}: image {image:?} is not baked in; the spec's apps have: {known}"
+            ));
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(all(problems)) }

@@ -54,7 +54,9 @@ pub enum FetchError {
         refresh: String,
     },
     /// What the mirror sends is not what the lock names.
-    #[error("{url} is not the file that the lock names: {detail}; the mirror or something on the way to it changes files, try another with --mirror")]
+    #[error(
+        "{url} is not the file that the lock names: {detail}; the mirror or something on the way to it changes files, try another with --mirror"
+    )]
     Content {
         /// Where it was fetched from.
         url: String,
@@ -62,7 +64,9 @@ pub enum FetchError {
         detail: String,
     },
     /// The network or the server failed, and kept failing.
-    #[error("fetching {url}: {detail}; check the network or try another mirror with --mirror, what is already there is kept")]
+    #[error(
+        "fetching {url}: {detail}; check the network or try another mirror with --mirror, what is already there is kept"
+    )]
     Network {
         /// What was fetched.
         url: String,
@@ -99,7 +103,12 @@ impl FetchError {
 ///
 /// # Errors
 /// See [`FetchError`]; whatever was fetched before the error is kept.
-pub fn fetch(packages: &[LockedPackage], mirrors: &Mirrors, cache: &Cache, progress: &Progress) -> Result<Vec<FetchedDeb>, FetchError> {
+pub fn fetch(
+    packages: &[LockedPackage],
+    mirrors: &Mirrors,
+    cache: &Cache,
+    progress: &Progress,
+) -> Result<Vec<FetchedDeb>, FetchError> {
     fetch_with(packages, mirrors, cache, progress, Policy::default())
 }
 
@@ -119,7 +128,12 @@ pub fn fetch_with(
     let missing: Vec<LockedPackage> = wanted.values().filter(|p| !is_cached(p, cache)).map(|p| (*p).clone()).collect();
     let bytes: u64 = missing.iter().map(|p| p.size).sum();
     let step = progress.start("packages", Some(bytes), "bytes");
-    let summary = format!("{} packages, {} from the cache, {:.1} MB fetched", wanted.len(), wanted.len() - missing.len(), bytes as f64 / 1e6);
+    let summary = format!(
+        "{} packages, {} from the cache, {:.1} MB fetched",
+        wanted.len(),
+        wanted.len() - missing.len(),
+        bytes as f64 / 1e6
+    );
     let step = if missing.is_empty() { step } else { download_all(missing, mirrors, cache, step, policy)? };
     step.done(summary);
     Ok(packages.iter().map(|p| FetchedDeb { package: p.clone(), path: cache.deb(&p.sha256) }).collect())
@@ -130,7 +144,13 @@ fn is_cached(package: &LockedPackage, cache: &Cache) -> bool {
     std::fs::metadata(cache.deb(&package.sha256)).is_ok_and(|m| m.len() == package.size)
 }
 
-fn download_all(packages: Vec<LockedPackage>, mirrors: &Mirrors, cache: &Cache, step: Step, policy: Policy) -> Result<Step, FetchError> {
+fn download_all(
+    packages: Vec<LockedPackage>,
+    mirrors: &Mirrors,
+    cache: &Cache,
+    step: Step,
+    policy: Policy,
+) -> Result<Step, FetchError> {
     let urls: Vec<String> = packages.iter().map(|p| mirrors.url_of(p)).collect::<Result<_, _>>()?;
     let step = Arc::new(step);
     let downloader = Arc::new(Downloader::new(cache.clone(), step.clone(), policy)?);
@@ -144,7 +164,11 @@ fn download_all(packages: Vec<LockedPackage>, mirrors: &Mirrors, cache: &Cache, 
         });
         worker.join().expect("the download thread does not panic")
     });
-    let outcomes = outcomes.map_err(|source| FetchError::Io { operation: "starting threads for", path: cache.root().into(), source })?;
+    let outcomes = outcomes.map_err(|source| FetchError::Io {
+        operation: "starting threads for",
+        path: cache.root().into(),
+        source,
+    })?;
     judge(&packages, outcomes, mirrors)?;
     Ok(Arc::into_inner(step).expect("all downloads have ended"))
 }
@@ -160,7 +184,11 @@ async fn run_jobs(downloader: Arc<Downloader>, jobs: Vec<(LockedPackage, String)
 
 /// Packages that are gone are reported together; they are what a person can
 /// do something about.
-fn judge(packages: &[LockedPackage], outcomes: Vec<Result<Outcome, FetchError>>, mirrors: &Mirrors) -> Result<(), FetchError> {
+fn judge(
+    packages: &[LockedPackage],
+    outcomes: Vec<Result<Outcome, FetchError>>,
+    mirrors: &Mirrors,
+) -> Result<(), FetchError> {
     let mut gone = Vec::new();
     let mut failure = None;
     for (package, outcome) in packages.iter().zip(outcomes) {
@@ -171,7 +199,8 @@ fn judge(packages: &[LockedPackage], outcomes: Vec<Result<Outcome, FetchError>>,
         }
     }
     if !gone.is_empty() {
-        let mut from: Vec<String> = gone.iter().filter_map(|p| mirrors.of(p.archive).ok()).map(|m| m.url.clone()).collect();
+        let mut from: Vec<String> =
+            gone.iter().filter_map(|p| mirrors.of(p.archive).ok()).map(|m| m.url.clone()).collect();
         from.sort();
         from.dedup();
         gone.sort();

@@ -70,7 +70,8 @@ pub struct Mirrors {
 impl MirrorArgs {
     /// Find the mirrors: options, environment, the host's apt sources.
     pub fn find(&self) -> Mirrors {
-        let env = |name: &'static str| std::env::var(name).ok().filter(|v| !v.is_empty()).map(|v| (v, name.to_string()));
+        let env =
+            |name: &'static str| std::env::var(name).ok().filter(|v| !v.is_empty()).map(|v| (v, name.to_string()));
         let option = |value: &Option<String>, name: &str| value.clone().map(|v| (v, name.to_string()));
         Mirrors::choose(
             option(&self.mirror, "--mirror").or_else(|| env("SKERRY_MIRROR")),
@@ -111,7 +112,9 @@ impl Mirrors {
 
     /// Pure choice between what was given and what the host has.
     fn choose(main: Option<(String, String)>, security: Option<(String, String)>, host: &[(Source, String)]) -> Self {
-        let of_host = |folder: &str| host.iter().find(|(s, _)| s.is_debian(folder)).map(|(s, file)| (s.uri.clone(), file.clone()));
+        let of_host = |folder: &str| {
+            host.iter().find(|(s, _)| s.is_debian(folder)).map(|(s, file)| (s.uri.clone(), file.clone()))
+        };
         let main_given = main.is_some();
         let main = main.or_else(|| of_host("debian"));
         // A given mirror is preferred over the host's other one, so that a build
@@ -198,10 +201,15 @@ mod tests {
 
     #[test]
     fn a_given_mirror_wins_and_gives_the_security_mirror() {
-        let host = host("deb http://host.example/debian trixie main\ndeb http://host.example/debian-security trixie-security main");
+        let host = host(
+            "deb http://host.example/debian trixie main\ndeb http://host.example/debian-security trixie-security main",
+        );
         let m = Mirrors::choose(given("http://mirror.example/debian/"), None, &host);
         assert_eq!(m.of(Archive::Main).unwrap().url, "http://mirror.example/debian");
-        assert_eq!(m.of(Archive::Security).unwrap().to_string(), "http://mirror.example/debian-security (from --mirror, derived)");
+        assert_eq!(
+            m.of(Archive::Security).unwrap().to_string(),
+            "http://mirror.example/debian-security (from --mirror, derived)"
+        );
     }
 
     #[test]
@@ -230,7 +238,13 @@ mod tests {
 
     #[test]
     fn addresses_that_are_no_mirrors_are_refused() {
-        for bad in ["mirror.example/debian", "ftp://mirror.example/debian", "http://", "http://mirror.example/debian?x=1", "http://mirror.example/deb ian"] {
+        for bad in [
+            "mirror.example/debian",
+            "ftp://mirror.example/debian",
+            "http://",
+            "http://mirror.example/debian?x=1",
+            "http://mirror.example/deb ian",
+        ] {
             assert!(Mirrors::choose(given(bad), None, &[]).of(Archive::Main).is_err(), "{bad}");
         }
     }

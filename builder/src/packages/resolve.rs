@@ -71,7 +71,9 @@ pub enum ResolveError {
     )]
     Keyring(PathBuf),
     /// apt is not there.
-    #[error("apt-get is needed to resolve packages and is not installed; run `skerry lock` on Debian or Ubuntu, or in a container of one")]
+    #[error(
+        "apt-get is needed to resolve packages and is not installed; run `skerry lock` on Debian or Ubuntu, or in a container of one"
+    )]
     NoApt,
     /// The archive could not be reached.
     #[error("reading the package archive at {mirrors} failed:\n{detail}")]
@@ -176,21 +178,29 @@ pub fn resolve(inputs: &ResolveInputs<'_>, progress: &Progress) -> Result<Lock, 
         }
         step.advance(1);
     }
-    let tool_names: Vec<Wanted> = TOOLS.iter().map(|(n, why)| Wanted { name: (*n).into(), why: (*why).into(), suite: None }).collect();
+    let tool_names: Vec<Wanted> =
+        TOOLS.iter().map(|(n, why)| Wanted { name: (*n).into(), why: (*why).into(), suite: None }).collect();
     let tools = resolve_set(&roots[&host], &tool_names, "the build tools")?;
     let suites = locked_suites(&roots[&host].1)?;
     let lock = Lock {
         version: VERSION,
         epoch: suites.iter().map(|s| s.date).max().unwrap_or(1),
         suites,
-        packages: packages.into_iter().map(|(p, boards)| LockedPackage { boards: boards.into_iter().collect(), ..p }).collect(),
+        packages: packages
+            .into_iter()
+            .map(|(p, boards)| LockedPackage { boards: boards.into_iter().collect(), ..p })
+            .collect(),
         tools,
     };
     step.done(format!("{} packages, {} tools", lock.packages.len(), lock.tools.len()));
     Ok(lock)
 }
 
-fn resolve_set((indexes, apt): &(Vec<PackageIndex>, Apt), wanted: &[Wanted], what: &str) -> Result<Vec<LockedPackage>, ResolveError> {
+fn resolve_set(
+    (indexes, apt): &(Vec<PackageIndex>, Apt),
+    wanted: &[Wanted],
+    what: &str,
+) -> Result<Vec<LockedPackage>, ResolveError> {
     let names: BTreeSet<&str> = wanted.iter().map(|w| w.name.as_str()).collect();
     let given: Vec<&str> = EXCLUDED.iter().map(|(name, _)| *name).filter(|n| !names.contains(n)).collect();
     let selected = apt.select(wanted, &given, what)?;
@@ -203,8 +213,14 @@ fn locked_suites(apt: &Apt) -> Result<Vec<LockedSuite>, ResolveError> {
     let mut out = Vec::new();
     for (suite, path) in apt.releases()? {
         let bytes = std::fs::read(&path).map_err(io_error("reading", &path))?;
-        let release = Release::parse(&String::from_utf8_lossy(&bytes)).map_err(|detail| ResolveError::Unexpected(format!("{}: {detail}", suite.name)))?;
-        out.push(LockedSuite { name: suite.name, archive: suite.archive, date: release.date, inrelease_sha256: Sha256Digest::of(&bytes) });
+        let release = Release::parse(&String::from_utf8_lossy(&bytes))
+            .map_err(|detail| ResolveError::Unexpected(format!("{}: {detail}", suite.name)))?;
+        out.push(LockedSuite {
+            name: suite.name,
+            archive: suite.archive,
+            date: release.date,
+            inrelease_sha256: Sha256Digest::of(&bytes),
+        });
     }
     Ok(out)
 }

@@ -142,7 +142,10 @@ Signed-By:
 ";
         let found = parse_deb822(text);
         let uris: Vec<&str> = found.iter().map(|s| s.uri.as_str()).collect();
-        assert_eq!(uris, ["http://mirror.example/debian", "http://second.example/debian", "https://other.example/debian"]);
+        assert_eq!(
+            uris,
+            ["http://mirror.example/debian", "http://second.example/debian", "https://other.example/debian"]
+        );
         assert_eq!(found[0].suites, ["trixie", "trixie-updates"]);
         let main: Vec<bool> = found.iter().map(|s| s.is_debian("debian")).collect();
         assert_eq!(main, [true, true, false]);

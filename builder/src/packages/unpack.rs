@@ -131,7 +131,10 @@ pub fn unpack(deb: &FetchedDeb, cache: &Cache) -> Result<UnpackedDeb, UnpackErro
         return Ok(UnpackedDeb { package: deb.package.clone(), root: target.join("root"), entries });
     }
     fs::create_dir_all(&parent).map_err(io_error("creating", &parent))?;
-    let temp = tempfile::Builder::new().prefix(".new-").tempdir_in(&parent).map_err(io_error("creating a folder in", &parent))?;
+    let temp = tempfile::Builder::new()
+        .prefix(".new-")
+        .tempdir_in(&parent)
+        .map_err(io_error("creating a folder in", &parent))?;
     check_digest(deb)?;
     let entries = unpack_into(&deb.package.name, &deb.path, &temp.path().join("root"))?;
     let manifest = Manifest { version: MANIFEST_VERSION, entries };
@@ -232,7 +235,8 @@ impl Unpacker<'_> {
         let on_disk = self.root.join(&path);
         let header = entry.header();
         let bad_header = io_error("reading", self.deb);
-        let (mode, uid, gid) = (|| Ok((header.mode()? & 0o7777, header.uid()? as u32, header.gid()? as u32)))().map_err(bad_header)?;
+        let (mode, uid, gid) =
+            (|| Ok((header.mode()? & 0o7777, header.uid()? as u32, header.gid()? as u32)))().map_err(bad_header)?;
         if let (false, Some(parent)) = (path.is_empty(), on_disk.parent()) {
             fs::create_dir_all(parent).map_err(io_error("creating", parent))?;
         }
@@ -246,13 +250,20 @@ impl Unpacker<'_> {
             tar::EntryType::Regular | tar::EntryType::Continuous => self.file(entry, &path, &on_disk, mode)?,
             other => return self.refuse(format!("{path} is a {other:?}; only files, folders and links are accepted")),
         };
-        if !path.is_empty() && self.entries.insert(path.clone(), DebEntry { path: path.clone(), kind, mode, uid, gid }).is_some() {
+        if !path.is_empty()
+            && self.entries.insert(path.clone(), DebEntry { path: path.clone(), kind, mode, uid, gid }).is_some()
+        {
             return self.refuse(format!("{path} occurs twice"));
         }
         Ok(())
     }
 
-    fn symlink<R: Read>(&mut self, entry: &tar::Entry<'_, R>, path: &str, on_disk: &Path) -> Result<DebKind, UnpackError> {
+    fn symlink<R: Read>(
+        &mut self,
+        entry: &tar::Entry<'_, R>,
+        path: &str,
+        on_disk: &Path,
+    ) -> Result<DebKind, UnpackError> {
         let Some(target) = entry.link_name_bytes().and_then(|b| String::from_utf8(b.into_owned()).ok()) else {
             return self.refuse(format!("{path} is a symbolic link without a readable target"));
         };
@@ -269,7 +280,13 @@ impl Unpacker<'_> {
         }
     }
 
-    fn file<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>, path: &str, on_disk: &Path, mode: u32) -> Result<DebKind, UnpackError> {
+    fn file<R: Read>(
+        &mut self,
+        entry: &mut tar::Entry<'_, R>,
+        path: &str,
+        on_disk: &Path,
+        mode: u32,
+    ) -> Result<DebKind, UnpackError> {
         let size_bytes = entry.size();
         self.bytes += size_bytes;
         if self.bytes > UNPACKED_BYTES_MAX {

@@ -209,7 +209,8 @@ mod tests {
     fn one_package_and_the_generated_files_changed() {
         let (old, new) = (described(1), described(2));
         let d = diff(&old, &new);
-        let packages: Vec<_> = d.packages.iter().map(|c| (c.name.as_str(), c.old.as_deref(), c.new.as_deref())).collect();
+        let packages: Vec<_> =
+            d.packages.iter().map(|c| (c.name.as_str(), c.old.as_deref(), c.new.as_deref())).collect();
         assert_eq!(packages, [("libchanging", Some("1.1"), Some("1.2"))]);
         let files: Vec<_> = d.files.iter().map(|f| (f.path.as_str(), f.what)).collect();
         assert_eq!(files, [("/etc/os-release", What::Changed), ("/usr/lib/libchanging.so", What::Changed)]);

@@ -175,7 +175,12 @@ fn parts(d: &Described) -> Vec<Group> {
     let name = |digest: &ObjectDigest, role: Role| match role {
         Role::Uki => "kernel image (UKI)".to_string(),
         _ if *digest == d.release.os.composefs => "metadata image of the OS tree".to_string(),
-        _ => d.release.apps.iter().find(|a| a.composefs == *digest).map_or("metadata image".to_string(), |a| format!("metadata image of app {}", a.name)),
+        _ => d
+            .release
+            .apps
+            .iter()
+            .find(|a| a.composefs == *digest)
+            .map_or("metadata image".to_string(), |a| format!("metadata image of app {}", a.name)),
     };
     let parts = d.index.entries().iter().filter(|e| e.role != Role::Data).map(|e| Group {
         name: name(&e.digest, e.role),
@@ -208,7 +213,8 @@ pub fn why<'a>(d: &'a Described, path: &str) -> Vec<(&'a str, &'a FileEntry)> {
     d.files
         .iter()
         .filter(|(tree, e)| {
-            e.path == plain || (*tree != OS_TREE && plain.strip_prefix(tree).and_then(|p| p.strip_prefix('/')) == Some(&e.path))
+            e.path == plain
+                || (*tree != OS_TREE && plain.strip_prefix(tree).and_then(|p| p.strip_prefix('/')) == Some(&e.path))
         })
         .collect()
 }
@@ -268,7 +274,9 @@ mod tests {
     #[test]
     fn why_finds_a_path_in_every_tree() {
         let d = sample();
-        let text = |path: &str| why(&d, path).iter().map(|(t, e)| format!("{t} {}", origin_text(&e.origin))).collect::<Vec<_>>();
+        let text = |path: &str| {
+            why(&d, path).iter().map(|(t, e)| format!("{t} {}", origin_text(&e.origin))).collect::<Vec<_>>()
+        };
         assert_eq!(text("/usr/lib/libstable.so"), ["os package libstable+x 1:2.0+deb13u1"]);
         assert_eq!(text("usr/lib/skerry/node.json"), ["os spec update"]);
         assert_eq!(text("/app/hello"), ["app/hello app hello"], "the tree's own path");

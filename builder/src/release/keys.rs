@@ -157,11 +157,7 @@ pub fn init(dir: &Path, root_days: u32, now: Timestamp, rng: &mut impl CryptoRng
 type KeyFile = (&'static str, u32, Vec<u8>);
 
 /// Names, modes and bytes of a fresh set of keys.
-fn contents(
-    root_days: u32,
-    now: Timestamp,
-    rng: &mut impl CryptoRngCore,
-) -> Result<Vec<KeyFile>, KeysError> {
+fn contents(root_days: u32, now: Timestamp, rng: &mut impl CryptoRngCore) -> Result<Vec<KeyFile>, KeysError> {
     let release = generate(rng);
     let public = sign::public_key_text(&release.verifying_key()).into_bytes();
     let mut files = vec![(RELEASE_KEY, 0o600, pem(&release)?), (RELEASE_PUB, 0o644, public)];
@@ -289,7 +285,11 @@ fn read(path: &Path, dir: &Path) -> Result<Vec<u8>, KeysError> {
 fn mode_warning(path: &Path) -> Option<String> {
     let mode = fs::metadata(path).ok()?.permissions().mode() & 0o7777;
     (mode & 0o077 != 0).then(|| {
-        format!("{} has mode {mode:04o}: others can read the private key; run `chmod 600 {}`", path.display(), path.display())
+        format!(
+            "{} has mode {mode:04o}: others can read the private key; run `chmod 600 {}`",
+            path.display(),
+            path.display()
+        )
     })
 }
 

@@ -36,7 +36,8 @@ pub fn render(inputs: &ReleaseInputs<'_>, release_json: &[u8]) -> Result<Vec<u8>
     packages.extend(apps.iter().map(app));
 
     let mut relationships = vec![relation(DOCUMENT, "DESCRIBES", IMAGE)];
-    relationships.extend(packages[1..].iter().map(|p| relation(IMAGE, "CONTAINS", p["SPDXID"].as_str().unwrap_or_default())));
+    relationships
+        .extend(packages[1..].iter().map(|p| relation(IMAGE, "CONTAINS", p["SPDXID"].as_str().unwrap_or_default())));
     let digest = Sha256Digest::of(release_json);
     let document = json!({
         "spdxVersion": "SPDX-2.3",
@@ -89,7 +90,8 @@ fn checksum(sum: &Sha256Digest) -> Value {
 }
 
 fn image(inputs: &ReleaseInputs<'_>) -> Value {
-    let purl = format!("pkg:generic/{}@{}?board={}", encode(inputs.product), encode(inputs.version), encode(inputs.board));
+    let purl =
+        format!("pkg:generic/{}@{}?board={}", encode(inputs.product), encode(inputs.version), encode(inputs.board));
     let mut p = package(IMAGE, inputs.product, inputs.version, &purl);
     p["primaryPackagePurpose"] = "OPERATING-SYSTEM".into();
     p["summary"] = format!("release {} for board {}", inputs.sequence, inputs.board).into();
@@ -103,7 +105,8 @@ fn debian_packages(inputs: &ReleaseInputs<'_>) -> Vec<Value> {
         Origin::Package { name, .. } => Some(name.as_str()),
         _ => None,
     }));
-    let mut packages: Vec<_> = inputs.lock.packages.iter().filter(|p| is_for(p, inputs) && used.contains(p.name.as_str())).collect();
+    let mut packages: Vec<_> =
+        inputs.lock.packages.iter().filter(|p| is_for(p, inputs) && used.contains(p.name.as_str())).collect();
     packages.sort_by_key(|p| (&p.name, &p.arch));
     packages.into_iter().map(|p| debian_package(p, inputs.lock)).collect()
 }
@@ -123,7 +126,8 @@ fn debian_package(p: &LockedPackage, lock: &Lock) -> Value {
         encode(base),
         encode(&format!("{source}@{source_version}")),
     );
-    let mut out = package(&format!("SPDXRef-Package-deb-{}-{}", id_text(&p.name), id_text(&p.arch)), &p.name, &p.version, &purl);
+    let mut out =
+        package(&format!("SPDXRef-Package-deb-{}-{}", id_text(&p.name), id_text(&p.arch)), &p.name, &p.version, &purl);
     out["packageFileName"] = p.path.as_str().into();
     out["checksums"] = checksum(&p.sha256);
     out["sourceInfo"] = format!("built package from: {source} {source_version}").into();
@@ -224,7 +228,9 @@ mod tests {
             let ok = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
             assert!(id.strip_prefix("SPDXRef-").unwrap().chars().all(ok), "{id}");
             assert!(ids.insert(id.into()), "{id} twice");
-            for key in ["name", "versionInfo", "downloadLocation", "licenseConcluded", "licenseDeclared", "copyrightText"] {
+            for key in
+                ["name", "versionInfo", "downloadLocation", "licenseConcluded", "licenseDeclared", "copyrightText"]
+            {
                 assert!(p[key].is_string(), "{id} has no {key}");
             }
             assert_eq!(p["filesAnalyzed"], false);
@@ -242,7 +248,12 @@ mod tests {
     #[test]
     fn packages_programs_and_apps_that_are_in_the_image_and_no_other() {
         let doc: Value = serde_json::from_slice(&bytes()).unwrap();
-        let purls: Vec<_> = doc["packages"].as_array().unwrap().iter().map(|p| p["externalRefs"][0]["referenceLocator"].as_str().unwrap().to_string()).collect();
+        let purls: Vec<_> = doc["packages"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|p| p["externalRefs"][0]["referenceLocator"].as_str().unwrap().to_string())
+            .collect();
         assert_eq!(
             purls,
             [

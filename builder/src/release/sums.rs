@@ -51,7 +51,9 @@ pub enum SumsError {
 /// [`SumsError`] names the file.
 pub fn write_sums(dir: &Path, key: &SigningKey) -> Result<(), SumsError> {
     let text = render(&sum_all(dir)?);
-    for (name, bytes) in [(SUMS, text.as_bytes()), (SUMS_SIG, &sign::sign_bytes(sign::DOMAIN_SUMS, text.as_bytes(), key))] {
+    for (name, bytes) in
+        [(SUMS, text.as_bytes()), (SUMS_SIG, &sign::sign_bytes(sign::DOMAIN_SUMS, text.as_bytes(), key))]
+    {
         let path = dir.join(name);
         fs::write(&path, bytes).map_err(|e| io_error("writing", &path, e))?;
     }

@@ -80,9 +80,18 @@ pub(crate) fn os_tree(sample: &Sample) -> Tree {
     let builder = || Origin::Builder { step: "layout".into() };
     let mut tree = Tree::new(builder());
     let version = format!("1.{}", sample.seed);
-    tree.insert("usr/lib/libchanging.so", Entry::bytes(0o644, noise(sample.seed, 30_000), package("libchanging", &version)));
-    tree.insert("usr/lib/libstable.so", Entry::bytes(0o644, noise(200, 90_000), package("libstable+x", "1:2.0+deb13u1")));
-    tree.insert("usr/bin/skerry-node", Entry::bytes(0o755, noise(201, 5_000), Origin::Runtime { name: "skerry-node".into() }));
+    tree.insert(
+        "usr/lib/libchanging.so",
+        Entry::bytes(0o644, noise(sample.seed, 30_000), package("libchanging", &version)),
+    );
+    tree.insert(
+        "usr/lib/libstable.so",
+        Entry::bytes(0o644, noise(200, 90_000), package("libstable+x", "1:2.0+deb13u1")),
+    );
+    tree.insert(
+        "usr/bin/skerry-node",
+        Entry::bytes(0o755, noise(201, 5_000), Origin::Runtime { name: "skerry-node".into() }),
+    );
     tree.insert("usr/lib/skerry/node.json", Entry::bytes(0o644, "{}\n", Origin::Spec { key: "update".into() }));
     tree.insert("etc/os-release", Entry::bytes(0o644, format!("VERSION_ID={}\n", sample.sequence), builder()));
     tree.insert("lib", Entry::symlink("usr/lib", builder()));
@@ -97,7 +106,13 @@ pub(crate) fn app_tree() -> Tree {
     let origin = || Origin::App { name: "hello".into() };
     let mut tree = Tree::new(origin());
     tree.insert("app/hello", Entry::bytes(0o755, noise(203, 40_000), origin()));
-    tree.insert("app/shared", Entry { kind: os_tree(&Sample::new(1)).get("usr/lib/libstable.so").unwrap().kind.clone(), ..Entry::dir(origin()) });
+    tree.insert(
+        "app/shared",
+        Entry {
+            kind: os_tree(&Sample::new(1)).get("usr/lib/libstable.so").unwrap().kind.clone(),
+            ..Entry::dir(origin())
+        },
+    );
     tree
 }
 
@@ -117,7 +132,12 @@ fn locked(name: &str, version: &str) -> LockedPackage {
 }
 
 pub(crate) fn lock(sample: &Sample) -> Lock {
-    let suite = LockedSuite { name: "trixie".into(), archive: Archive::Main, date: EPOCH, inrelease_sha256: Sha256Digest([1; 32]) };
+    let suite = LockedSuite {
+        name: "trixie".into(),
+        archive: Archive::Main,
+        date: EPOCH,
+        inrelease_sha256: Sha256Digest([1; 32]),
+    };
     let packages = vec![
         locked("libchanging", &format!("1.{}", sample.seed)),
         locked("libstable+x", "1:2.0+deb13u1"),
@@ -166,7 +186,8 @@ struct HostTools;
 
 impl Tools for HostTools {
     fn run(&self, program: &str, args: &[&str], env: &[(&str, &str)]) -> std::io::Result<Output> {
-        let path = ["/sbin", "/usr/sbin", "/usr/bin"].map(|d| PathBuf::from(d).join(program)).into_iter().find(|p| p.exists());
+        let path =
+            ["/sbin", "/usr/sbin", "/usr/bin"].map(|d| PathBuf::from(d).join(program)).into_iter().find(|p| p.exists());
         Command::new(path.unwrap_or(program.into())).args(args).envs(env.iter().copied()).output()
     }
 }

@@ -102,7 +102,8 @@ pub fn sign_role<T: Role + Serialize>(role: T, root: &Root, keys: &[TufKey]) -> 
     let failed = |source: Box<dyn std::error::Error + Send + Sync>| SignError { role: T::TYPE.to_string(), source };
     let (name, version) = (role.filename(root.consistent_snapshot), role.version());
     let rng = aws_lc_rs::rand::SystemRandom::new();
-    let signed = block_on(SignedRole::new(role, &KeyHolder::Root(root.clone()), &sources, &rng)).map_err(|e| failed(e.into()))?;
+    let signed = block_on(SignedRole::new(role, &KeyHolder::Root(root.clone()), &sources, &rng))
+        .map_err(|e| failed(e.into()))?;
     let mut value = serde_json::to_value(signed.signed()).map_err(|e| failed(e.into()))?;
     value.sort_all_objects();
     let mut bytes = serde_json::to_vec_pretty(&value).map_err(|e| failed(e.into()))?;

@@ -176,7 +176,14 @@ pub fn install_fixed(tree: &mut Tree, arch: Arch) {
 }
 
 /// What follows from the image spec.
-pub fn install_spec(tree: &mut Tree, spec: &ImageSpec, config: &NodeConfig, manifests: &[Manifest], tuf_root: Option<&[u8]>, release_key: &str) {
+pub fn install_spec(
+    tree: &mut Tree,
+    spec: &ImageSpec,
+    config: &NodeConfig,
+    manifests: &[Manifest],
+    tuf_root: Option<&[u8]>,
+    release_key: &str,
+) {
     let origin = |key: &str| Origin::Spec { key: key.into() };
     tree.insert("usr/lib/os-release", Entry::bytes(0o644, os_release(spec), origin("version")));
     tree.insert(layout::BAKED_NODE_CONFIG, Entry::bytes(0o644, baked_bytes(config), origin("spec")));
@@ -202,7 +209,9 @@ pub fn install_board(tree: &mut Tree, board: &BoardSpec) {
         0 => "RuntimeWatchdogSec=off\nRebootWatchdogSec=off\n".to_string(),
         secs => format!("RuntimeWatchdogSec={secs}s\nRebootWatchdogSec=10min\n"),
     };
-    let manager = format!("[Manager]\n{watchdog}DefaultTimeoutStartSec=90s\nDefaultTimeoutStopSec=15s\nCrashAction=reboot\nCtrlAltDelBurstAction=none\n");
+    let manager = format!(
+        "[Manager]\n{watchdog}DefaultTimeoutStartSec=90s\nDefaultTimeoutStopSec=15s\nCrashAction=reboot\nCtrlAltDelBurstAction=none\n"
+    );
     tree.insert("usr/lib/systemd/system.conf.d/10-skerry.conf", Entry::bytes(0o644, manager, origin("watchdog")));
     if let Some(module) = &board.watchdog.module {
         let path = "usr/lib/modules-load.d/skerry-watchdog.conf";
@@ -219,7 +228,9 @@ mod tests {
     fn every_wanted_asset_unit_is_installed() {
         let mut tree = Tree::new(Origin::Builder { step: "test".into() });
         install_fixed(&mut tree, Arch::X86_64);
-        for unit in WANTS.iter().flat_map(|(_, units)| *units).filter(|u| !u.starts_with("systemd-") && **u != "tmp.mount") {
+        for unit in
+            WANTS.iter().flat_map(|(_, units)| *units).filter(|u| !u.starts_with("systemd-") && **u != "tmp.mount")
+        {
             assert!(tree.get(&format!("usr/lib/systemd/system/{unit}")).is_some(), "{unit}");
         }
     }

@@ -2,8 +2,7 @@
 //! search path, libraries opened at run time. Reads bytes only.
 
 use object::{
-    Object as _, ObjectSection as _,
-    elf,
+    Object as _, ObjectSection as _, elf,
     read::elf::{Dyn as _, FileHeader as _, ProgramHeader as _},
 };
 use serde::Deserialize;
@@ -54,7 +53,11 @@ pub fn parse(bytes: &[u8]) -> Result<ElfInfo, String> {
 fn parse_inner(bytes: &[u8]) -> Result<ElfInfo, object::Error> {
     let header = elf::FileHeader64::<object::LittleEndian>::parse(bytes)?;
     let endian = header.endian()?;
-    let mut info = ElfInfo { machine: header.e_machine(endian).0, relocatable: header.e_type(endian) == elf::ET_REL, ..ElfInfo::default() };
+    let mut info = ElfInfo {
+        machine: header.e_machine(endian).0,
+        relocatable: header.e_type(endian) == elf::ET_REL,
+        ..ElfInfo::default()
+    };
     if info.relocatable {
         return Ok(info);
     }

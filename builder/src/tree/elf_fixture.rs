@@ -46,7 +46,12 @@ impl Fixture<'_> {
 
     fn dynamic(&self) -> (Vec<u8>, Vec<u8>) {
         let (mut dynamic, mut strings) = (Vec::new(), vec![0u8]);
-        let all = self.needed.iter().map(|n| (1u64, *n)).chain(self.soname.map(|s| (14, s))).chain(self.runpath.map(|r| (29, r)));
+        let all = self
+            .needed
+            .iter()
+            .map(|n| (1u64, *n))
+            .chain(self.soname.map(|s| (14, s)))
+            .chain(self.runpath.map(|r| (29, r)));
         for (tag, text) in all {
             dynamic.extend(tag.to_le_bytes());
             dynamic.extend((strings.len() as u64).to_le_bytes());

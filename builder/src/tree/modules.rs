@@ -64,23 +64,33 @@ impl ModuleStore {
     pub fn open(index: &PackageIndex<'_>, kernel_package: &str) -> Result<Self, TreeError> {
         const BASE: &str = "usr/lib/modules/";
         let bad = |detail: String| TreeError::Kernel { package: kernel_package.into(), detail };
-        let versions: BTreeSet<&str> =
-            index.below(BASE).filter_map(|(path, ..)| path[BASE.len()..].split_once('/').map(|(version, _)| version)).collect();
+        let versions: BTreeSet<&str> = index
+            .below(BASE)
+            .filter_map(|(path, ..)| path[BASE.len()..].split_once('/').map(|(version, _)| version))
+            .collect();
         let version = match versions.len() {
             1 => versions.into_iter().next().unwrap_or_default().to_string(),
             0 => return Err(bad("no kernel modules in the packages of the lock; run `skerry lock`".into())),
-            _ => return Err(bad(format!("several kernels in the lock: {}", versions.into_iter().collect::<Vec<_>>().join(", ")))),
+            _ => {
+                return Err(bad(format!(
+                    "several kernels in the lock: {}",
+                    versions.into_iter().collect::<Vec<_>>().join(", ")
+                )));
+            }
         };
         let base = format!("{BASE}{version}/");
         let kernel = format!("{base}kernel/");
         let mut available = BTreeMap::new();
         for (path, package, _) in index.below(&kernel) {
             let inner = &path[kernel.len()..];
-            let (Some((pattern_path, _)), Some(stored)) = (inner.split_once(".ko"), index.stored(path)) else { continue };
+            let (Some((pattern_path, _)), Some(stored)) = (inner.split_once(".ko"), index.stored(path)) else {
+                continue;
+            };
             let entry = Available { pattern_path: pattern_path.into(), stored, origin: package_origin(package) };
             available.insert(module_name(inner), entry);
         }
-        let builtin_file = index.stored(&format!("{base}modules.builtin")).ok_or_else(|| bad("modules.builtin is missing".into()))?;
+        let builtin_file =
+            index.stored(&format!("{base}modules.builtin")).ok_or_else(|| bad("modules.builtin is missing".into()))?;
         let text = std::fs::read_to_string(&builtin_file).map_err(TreeError::io("reading", &builtin_file))?;
         Ok(Self { version, available, builtin: text.lines().map(module_name).collect(), loaded: BTreeMap::new() })
     }
@@ -152,7 +162,8 @@ impl ModuleStore {
         if !self.loaded.contains_key(name) {
             let available = &self.available[name];
             let bytes = decompress(&available.stored)?;
-            let info = modinfo(&bytes).map_err(|detail| TreeError::Elf { path: available.pattern_path.clone(), detail })?;
+            let info =
+                modinfo(&bytes).map_err(|detail| TreeError::Elf { path: available.pattern_path.clone(), detail })?;
             let (soft_before, soft_after) = soft_dependencies(&info);
             let depends = info.iter().filter(|(k, _)| k == "depends").flat_map(|(_, v)| v.split(','));
             let depends = depends.filter(|d| !d.is_empty()).map(module_name).collect();
@@ -213,7 +224,11 @@ mod tests {
 
     #[test]
     fn names() {
-        for (path, want) in [("fs/ext4/ext4.ko.xz", "ext4"), ("kernel/crypto/sha256-generic.ko", "sha256_generic"), ("nf-tables", "nf_tables")] {
+        for (path, want) in [
+            ("fs/ext4/ext4.ko.xz", "ext4"),
+            ("kernel/crypto/sha256-generic.ko", "sha256_generic"),
+            ("nf-tables", "nf_tables"),
+        ] {
             assert_eq!(module_name(path), want);
         }
     }

@@ -7,10 +7,7 @@ use std::{
 };
 
 use skerry_formats::baked::NodeConfig;
-use skerry_plan::{
-    board::BoardSpec,
-    spec::ImageSpec,
-};
+use skerry_plan::{board::BoardSpec, spec::ImageSpec};
 
 use super::{
     config::{self, Manifest},
@@ -117,7 +114,12 @@ pub fn assemble(inputs: &OsInputs<'_>) -> Result<OsTree, TreeError> {
         tree,
     };
     let bytes: u64 = os.tree.files().map(|(_, _, c)| c.size_bytes()).sum();
-    step.done(format!("{} entries, {:.1} MB, {} kernel modules", os.tree.entries.len(), bytes as f64 / 1e6, modules.len()));
+    step.done(format!(
+        "{} entries, {:.1} MB, {} kernel modules",
+        os.tree.entries.len(),
+        bytes as f64 / 1e6,
+        modules.len()
+    ));
     Ok(os)
 }
 
@@ -146,7 +148,10 @@ fn system_patterns(spec: &ImageSpec, board: &BoardSpec) -> Vec<String> {
 }
 
 fn boot_file(index: &PackageIndex<'_>, board: &BoardSpec, path: &str) -> Result<PathBuf, TreeError> {
-    let missing = || TreeError::Kernel { package: board.kernel.package.clone(), detail: format!("no package of the lock has {path}") };
+    let missing = || TreeError::Kernel {
+        package: board.kernel.package.clone(),
+        detail: format!("no package of the lock has {path}"),
+    };
     index.stored(path).ok_or_else(missing)
 }
 
@@ -163,7 +168,9 @@ fn add_ca_bundle(tree: &mut Tree, index: &PackageIndex<'_>) -> Result<(), TreeEr
         origin = Some(super::select::package_origin(package));
     }
     let Some(origin) = origin else {
-        return Err(TreeError::Selection(vec!["CA bundle: no package has usr/share/ca-certificates/mozilla/*.crt (ca-certificates)".into()]));
+        return Err(TreeError::Selection(vec![
+            "CA bundle: no package has usr/share/ca-certificates/mozilla/*.crt (ca-certificates)".into(),
+        ]));
     };
     tree.insert("etc/ssl/certs/ca-certificates.crt", Entry::bytes(0o644, bundle, origin));
     Ok(())
@@ -191,7 +198,13 @@ const MODULE_INDEXES: &[&str] = &[
     "modules.weakdep",
 ];
 
-fn add_modules(tree: &mut Tree, index: &PackageIndex<'_>, version: &str, modules: &[Module], tools: &dyn Tools) -> Result<(), TreeError> {
+fn add_modules(
+    tree: &mut Tree,
+    index: &PackageIndex<'_>,
+    version: &str,
+    modules: &[Module],
+    tools: &dyn Tools,
+) -> Result<(), TreeError> {
     let base = format!("usr/lib/modules/{version}");
     for module in modules {
         let entry = Entry::bytes(0o644, module.bytes.to_vec(), module.origin.clone());
@@ -215,7 +228,12 @@ fn add_modules(tree: &mut Tree, index: &PackageIndex<'_>, version: &str, modules
     Ok(())
 }
 
-fn materialize_modules(root: &Path, index: &PackageIndex<'_>, version: &str, modules: &[Module]) -> Result<(), TreeError> {
+fn materialize_modules(
+    root: &Path,
+    index: &PackageIndex<'_>,
+    version: &str,
+    modules: &[Module],
+) -> Result<(), TreeError> {
     let base = format!("usr/lib/modules/{version}");
     let write = |path: &Path, bytes: &[u8]| {
         let parent = path.parent().unwrap_or(root);

@@ -243,7 +243,9 @@ impl<'a> Selector<'a> {
         if let Some(interpreter) = &info.interpreter {
             match link_target("", interpreter).filter(|p| self.index.contains(p)) {
                 Some(found) => self.take(&found),
-                None => self.problems.push(format!("{path} needs the interpreter {interpreter}, which no package of the lock has")),
+                None => self
+                    .problems
+                    .push(format!("{path} needs the interpreter {interpreter}, which no package of the lock has")),
             }
         }
         let wanted = info.dlopen.iter().filter_map(|note| {

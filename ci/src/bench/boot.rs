@@ -48,14 +48,31 @@ pub fn measure(bed: &Bed) -> Result<Vec<Entry>> {
     let all: Vec<String> = boots.iter().map(|b| format!("{:.1}", b.total)).collect();
     let middle = median_by(boots, |b| b.total).context("at least one boot")?;
     let mut entries = vec![
-        Entry::new("power-on to app, first boot", first.total, "s", "fresh disk: partition table grown, DATA made and formatted; 1 GiB, 2 CPUs"),
-        Entry::new("power-on to app", middle.total, "s", format!("median of {} s, each after a power cut; 1 GiB, 2 CPUs", all.join(", "))),
+        Entry::new(
+            "power-on to app, first boot",
+            first.total,
+            "s",
+            "fresh disk: partition table grown, DATA made and formatted; 1 GiB, 2 CPUs",
+        ),
+        Entry::new(
+            "power-on to app",
+            middle.total,
+            "s",
+            format!("median of {} s, each after a power cut; 1 GiB, 2 CPUs", all.join(", ")),
+        ),
     ];
-    let stages = |start: &str, boot: &Boot| boot.stages.iter().map(|s| Entry::new(format!("{start}{}", s.name), s.secs, "s", s.what)).collect::<Vec<_>>();
+    let stages = |start: &str, boot: &Boot| {
+        boot.stages.iter().map(|s| Entry::new(format!("{start}{}", s.name), s.secs, "s", s.what)).collect::<Vec<_>>()
+    };
     entries.extend(stages(STAGE, &middle));
     entries.extend(stages(FIRST_STAGE, &first));
     entries.push(
-        Entry::megabytes("memory used, 1 GiB guest", memory, "MemTotal − MemAvailable with the app running, 30 s after it was blessed").at_most(150.0),
+        Entry::megabytes(
+            "memory used, 1 GiB guest",
+            memory,
+            "MemTotal − MemAvailable with the app running, 30 s after it was blessed",
+        )
+        .at_most(150.0),
     );
     Ok(entries)
 }
@@ -67,7 +84,9 @@ pub fn measure(bed: &Bed) -> Result<Vec<Entry>> {
 pub fn memory_used(node: &Node) -> Result<u64> {
     std::thread::sleep(SETTLE);
     let status = node.status()?;
-    let figure = |name: &str| status.memory.get(name).copied().with_context(|| format!("the node does not tell its {name} memory"));
+    let figure = |name: &str| {
+        status.memory.get(name).copied().with_context(|| format!("the node does not tell its {name} memory"))
+    };
     Ok(figure("total")?.saturating_sub(figure("available")?))
 }
 
@@ -93,7 +112,10 @@ fn boot(node: &mut Node) -> Result<Boot> {
     let status: NodeStatus = node.status()?;
     let console = node.serial().map(|s| s.tail(usize::MAX)).unwrap_or_default();
     let stages = stages(&console, &status.boot, total);
-    println!("  {total:.1} s: {}", stages.iter().map(|s| format!("{} {:.1}", s.name, s.secs)).collect::<Vec<_>>().join(", "));
+    println!(
+        "  {total:.1} s: {}",
+        stages.iter().map(|s| format!("{} {:.1}", s.name, s.secs)).collect::<Vec<_>>().join(", ")
+    );
     Ok(Boot { total, stages })
 }
 
@@ -166,8 +188,14 @@ mod tests {
         let secs: Vec<(&str, i64)> = stages.iter().map(|s| (s.name, (s.secs * 1000.0).round() as i64)).collect();
         // The kernel started at 7.197 − 2.150 = 5.047.
         let want = [
-            ("firmware", 4072), ("boot loader", 975), ("kernel", 2500), ("init", 3500), ("systemd", 3969), ("containerd", 3315),
-            ("orchestrator", 3720), ("app", 1649),
+            ("firmware", 4072),
+            ("boot loader", 975),
+            ("kernel", 2500),
+            ("init", 3500),
+            ("systemd", 3969),
+            ("containerd", 3315),
+            ("orchestrator", 3720),
+            ("app", 1649),
         ];
         assert_eq!(secs, want);
         assert!((stages.iter().map(|s| s.secs).sum::<f64>() - 23.7).abs() < 1e-9);

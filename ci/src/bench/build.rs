@@ -58,7 +58,8 @@ fn beside(cold: f64, warm: f64, mkosi: &Mkosi, manifest: &str) -> Result<Vec<Ent
     let raw = median(|run| theirs(run, Output::Raw))?;
     // Once: it takes minutes, nearly all of them in zstd, and hardly varies.
     let compressed = theirs(RUNS + 1, Output::Compressed)?;
-    let size = mkosi.image_bytes().map(|b| format!("; its compressed image has {:.0} MB", b as f64 / 1e6)).unwrap_or_default();
+    let size =
+        mkosi.image_bytes().map(|b| format!("; its compressed image has {:.0} MB", b as f64 / 1e6)).unwrap_or_default();
     let what = format!("{}{size}; containerd from the base suite instead of the lock's; one run", mkosi.what);
     Ok(vec![
         Entry::new("warm build", warm, "s", format!("{OURS}. {what}")).beside("mkosi, --incremental", compressed).ratio_at_most(0.25),
@@ -101,7 +102,14 @@ mod tests {
         assert_eq!(changed(manifest, 1), "labels:\n  tier: warm-1\n");
         assert_ne!(changed(manifest, 1), changed(manifest, 2));
         let mut seen = Vec::new();
-        assert_eq!(median(|run| { seen.push(run); Ok(f64::from(run)) }).unwrap(), 2.0);
+        assert_eq!(
+            median(|run| {
+                seen.push(run);
+                Ok(f64::from(run))
+            })
+            .unwrap(),
+            2.0
+        );
         assert_eq!(seen, [1, 2, 3]);
     }
 }

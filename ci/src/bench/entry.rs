@@ -139,7 +139,8 @@ impl Entry {
 
     /// For the terminal.
     pub fn line(&self) -> String {
-        let peer = self.peer.iter().zip(self.peer_value).map(|(p, v)| format!("; {p}: {v} {}", self.unit)).collect::<String>();
+        let peer =
+            self.peer.iter().zip(self.peer_value).map(|(p, v)| format!("; {p}: {v} {}", self.unit)).collect::<String>();
         let ratio = self.ratio.map(|r| format!("; ratio {r}")).unwrap_or_default();
         let goal = self.goal_text().map(|g| format!("; goal {}", g.replace('*', ""))).unwrap_or_default();
         format!("{:<44} {:>8} {}{peer}{ratio}{goal}", self.name, self.value, self.unit)
@@ -180,7 +181,10 @@ impl Machine {
             load: read("/proc/loadavg")?.split(' ').take(3).collect::<Vec<_>>().join(", "),
             date: run(Command::new("date").args(["-u", "+%F"]))?.trim().to_owned(),
             // A source tree without history has no commit to tell.
-            commit: run(Command::new("git").args(["rev-parse", "--short", "HEAD"])).unwrap_or_default().trim().to_owned(),
+            commit: run(Command::new("git").args(["rev-parse", "--short", "HEAD"]))
+                .unwrap_or_default()
+                .trim()
+                .to_owned(),
         })
     }
 }

@@ -18,19 +18,29 @@ const TOP: &str = "10";
 pub fn measure(bed: &Bed) -> Result<Vec<Entry>> {
     let dir = bed.release(&Variant::V1)?;
     let image = std::fs::metadata(dir.join("disk.img.zst")).context("measuring the disk image")?.len();
-    let text = bed.tools.skerry(["inspect".as_ref(), dir.as_os_str(), "--json".as_ref(), "--top".as_ref(), TOP.as_ref()])?;
+    let text =
+        bed.tools.skerry(["inspect".as_ref(), dir.as_os_str(), "--json".as_ref(), "--top".as_ref(), TOP.as_ref()])?;
     let inspection: Value = serde_json::from_str(&text).context("reading the output of skerry inspect")?;
     let release = release(&dir)?;
     let uki = release.uki.size_bytes;
     let mut entries = vec![
-        Entry::megabytes("disk image, compressed", image, "`disk.img.zst`: partition table, boot loader, kernel, OS, app; what is flashed").at_most(50.0),
+        Entry::megabytes(
+            "disk image, compressed",
+            image,
+            "`disk.img.zst`: partition table, boot loader, kernel, OS, app; what is flashed",
+        )
+        .at_most(50.0),
         Entry::megabytes(
             "installed OS tree",
             release.totals.bytes.saturating_sub(uki),
             "all objects of one release but the kernel image: systemd, containerd, kernel modules, node programs, app",
         )
         .at_most(110.0),
-        Entry::megabytes("installed kernel image (UKI)", uki, "boot stub, kernel and initrd; compressed as it is, and held a second time on the boot partition"),
+        Entry::megabytes(
+            "installed kernel image (UKI)",
+            uki,
+            "boot stub, kernel and initrd; compressed as it is, and held a second time on the boot partition",
+        ),
         Entry::megabytes("installed, kernel image included", release.totals.bytes, "sum of both"),
     ];
     entries.extend(contributors(&inspection)?);

@@ -26,7 +26,11 @@ const OUTPUT: &str = "image";
 /// How much of our image mkosi is asked for, most first.
 const SHAPES: [Shape; 3] = [
     Shape { format: "gpt_ext4", bootable: true, text: "a GPT disk with ESP, kernel image and ext4" },
-    Shape { format: "gpt_ext4", bootable: false, text: "a GPT disk with ext4, but without ESP, initrd and kernel image" },
+    Shape {
+        format: "gpt_ext4",
+        bootable: false,
+        text: "a GPT disk with ext4, but without ESP, initrd and kernel image",
+    },
     Shape { format: "tar", bootable: false, text: "a tar of the root file system" },
 ];
 
@@ -70,7 +74,12 @@ impl Mkosi {
         }
         let mut why = String::new();
         for shape in SHAPES {
-            let mut mkosi = Mkosi { dir: dir.join(format!("{}-{}", shape.format, shape.bootable)), shape, cold_secs: 0.0, what: String::new() };
+            let mut mkosi = Mkosi {
+                dir: dir.join(format!("{}-{}", shape.format, shape.bootable)),
+                shape,
+                cold_secs: 0.0,
+                what: String::new(),
+            };
             crate::product::copy_folder(manifests, &mkosi.dir.join(MANIFESTS))?;
             std::fs::create_dir_all(mkosi.dir.join("cache")).context("making mkosi's cache")?;
             mkosi.configure(lock)?;
@@ -129,10 +138,16 @@ impl Mkosi {
         let mirror = mirrors.of(Archive::Main).context("finding the mirror for mkosi")?;
         let (suite, packages) = packages(lock)?;
         let mut text = format!("[Distribution]\nDistribution=debian\nRelease={suite}\nMirror={}\n", mirror.url);
-        let _ = write!(text, "\n[Output]\nFormat={}\nBootable={}\nOutput={OUTPUT}\nManifestFormat=\n", self.shape.format, yes(self.shape.bootable));
+        let _ = write!(
+            text,
+            "\n[Output]\nFormat={}\nBootable={}\nOutput={OUTPUT}\nManifestFormat=\n",
+            self.shape.format,
+            yes(self.shape.bootable)
+        );
         // The debs that our tree is cut from carry documentation too, and we
         // leave it out.
-        let _ = write!(text, "\n[Content]\nPackages={}\nCache=cache\nExtraTrees=extra\nWithDocs=no\n", packages.join(","));
+        let _ =
+            write!(text, "\n[Content]\nPackages={}\nCache=cache\nExtraTrees=extra\nWithDocs=no\n", packages.join(","));
         text.push_str("\n[Partitions]\nRootSize=2G\n");
         let path = self.dir.join("mkosi.conf");
         std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
@@ -164,7 +179,8 @@ fn packages(lock: &str) -> Result<(String, Vec<String>)> {
     let name = |v: &Value| v.get("name").and_then(Value::as_str).map(str::to_owned);
     let suite = list("suite")?.iter().find_map(name).context("the lock names no suite")?;
     let names = list("package")?.iter().filter_map(name);
-    let versioned_kernel = |n: &str| n.strip_prefix("linux-image-").is_some_and(|r| r.starts_with(|c: char| c.is_ascii_digit()));
+    let versioned_kernel =
+        |n: &str| n.strip_prefix("linux-image-").is_some_and(|r| r.starts_with(|c: char| c.is_ascii_digit()));
     Ok((suite, names.filter(|n| !versioned_kernel(n)).collect()))
 }
 

@@ -74,7 +74,8 @@ fn draw(out: &mut String, panel: &Panel, mut y: f64) -> f64 {
         legend(out, &panel.legend, y);
     }
     y += 10.0;
-    let longest = panel.rows.iter().map(|r| r.parts.iter().sum::<f64>().max(r.limit.unwrap_or(0.0))).fold(0.0, f64::max);
+    let longest =
+        panel.rows.iter().map(|r| r.parts.iter().sum::<f64>().max(r.limit.unwrap_or(0.0))).fold(0.0, f64::max);
     let scale = if longest > 0.0 { (WIDTH - LEFT - RIGHT) / longest } else { 0.0 };
     for row in &panel.rows {
         text(out, LEFT - 10.0, y + 12.0, "text-anchor=\"end\"", &row.label);
@@ -82,13 +83,19 @@ fn draw(out: &mut String, panel: &Panel, mut y: f64) -> f64 {
         for (n, part) in row.parts.iter().enumerate() {
             let width = part.max(0.0) * scale;
             let colour = COLOURS[(row.colour + n) % COLOURS.len()];
-            let _ = writeln!(out, "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{BAR}\" fill=\"{colour}\"/>");
+            let _ = writeln!(
+                out,
+                "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{BAR}\" fill=\"{colour}\"/>"
+            );
             x += width;
         }
         if let Some(limit) = row.limit {
             let at = LEFT + limit * scale;
             let (from, to) = (y - 4.0, y + BAR + 4.0);
-            let _ = writeln!(out, "<line x1=\"{at:.1}\" y1=\"{from:.1}\" x2=\"{at:.1}\" y2=\"{to:.1}\" stroke=\"{LIMIT}\" stroke-width=\"2\"/>");
+            let _ = writeln!(
+                out,
+                "<line x1=\"{at:.1}\" y1=\"{from:.1}\" x2=\"{at:.1}\" y2=\"{to:.1}\" stroke=\"{LIMIT}\" stroke-width=\"2\"/>"
+            );
             // The value stands right of the line if that is further out.
             x = x.max(at);
         }
@@ -102,7 +109,8 @@ fn legend(out: &mut String, names: &[String], y: f64) {
     let mut x = MARGIN;
     for (n, name) in names.iter().enumerate() {
         let colour = COLOURS[n % COLOURS.len()];
-        let _ = writeln!(out, "<rect x=\"{x:.1}\" y=\"{:.1}\" width=\"11\" height=\"11\" fill=\"{colour}\"/>", y - 10.0);
+        let _ =
+            writeln!(out, "<rect x=\"{x:.1}\" y=\"{:.1}\" width=\"11\" height=\"11\" fill=\"{colour}\"/>", y - 10.0);
         text(out, x + 16.0, y, "", name);
         // Proportional letters: wide enough for the widest.
         x += 34.0 + 7.6 * name.chars().count() as f64;
@@ -130,7 +138,10 @@ mod tests {
         let svg = svg("All", &[panel, Panel { title: "empty".into(), ..Panel::default() }]);
         let full = WIDTH - LEFT - RIGHT;
         assert!(svg.contains(&format!("width=\"{:.1}\"", full / 2.0)), "half of the limit\n{svg}");
-        assert!(svg.contains(&format!("width=\"{:.1}\"", full * 0.2)) && svg.contains(&format!("width=\"{:.1}\"", full * 0.3)));
+        assert!(
+            svg.contains(&format!("width=\"{:.1}\"", full * 0.2))
+                && svg.contains(&format!("width=\"{:.1}\"", full * 0.3))
+        );
         assert!(svg.contains(&format!("x1=\"{:.1}\"", LEFT + full)));
         assert!(svg.contains("a &lt;b&gt;") && svg.contains("T &amp; U") && !svg.contains("empty"));
         assert_eq!(svg.matches("<text").count(), svg.matches("</text>").count());

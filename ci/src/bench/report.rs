@@ -105,7 +105,8 @@ fn emulated(out: &mut String, entries: &[Entry]) {
 fn table(out: &mut String, entries: &[&Entry]) {
     out.push_str("| what | measured | peer | ratio | goal | how |\n|---|---:|---|---:|---|---|\n");
     for e in entries {
-        let peer = e.peer.iter().zip(e.peer_value).map(|(p, v)| format!("{p}: {}", figure(v, &e.unit))).collect::<String>();
+        let peer =
+            e.peer.iter().zip(e.peer_value).map(|(p, v)| format!("{p}: {}", figure(v, &e.unit))).collect::<String>();
         let ratio = e.ratio.map(|r| format!("{r:.2}")).unwrap_or_default();
         let _ = writeln!(
             out,
@@ -148,7 +149,13 @@ fn plot(results: &Results) -> String {
     let all = results.iter().flat_map(|(_, e)| e);
     svg(
         "Skerry, demo product: what was measured",
-        &[goals(all), builds(of(Group::Build)), boots(of(Group::Boot)), updates(of(Group::Update)), largest(of(Group::Image))],
+        &[
+            goals(all),
+            builds(of(Group::Build)),
+            boots(of(Group::Boot)),
+            updates(of(Group::Update)),
+            largest(of(Group::Image)),
+        ],
     )
 }
 
@@ -163,7 +170,11 @@ fn goals<'a>(entries: impl Iterator<Item = &'a Entry>) -> Panel {
         let colour = if goal.met { 2 } else { 5 };
         Some(Row { limit: Some(100.0), ..Row::bar(&e.name, share, text, colour) })
     };
-    Panel { title: "Against the goals (red line: limit)".into(), legend: vec![], rows: entries.filter_map(row).collect() }
+    Panel {
+        title: "Against the goals (red line: limit)".into(),
+        legend: vec![],
+        rows: entries.filter_map(row).collect(),
+    }
 }
 
 fn builds(entries: &[Entry]) -> Panel {
@@ -204,7 +215,9 @@ fn updates(entries: &[Entry]) -> Panel {
 
 fn largest(entries: &[Entry]) -> Panel {
     let files = entries.iter().filter_map(|e| Some((e.name.strip_prefix(CONTRIBUTOR)?, e)));
-    let row = |(path, e): (&str, &Entry)| Row::bar(path.rsplit('/').next().unwrap_or(path), e.value, figure(e.value, &e.unit), 4);
+    let row = |(path, e): (&str, &Entry)| {
+        Row::bar(path.rsplit('/').next().unwrap_or(path), e.value, figure(e.value, &e.unit), 4)
+    };
     Panel { title: "Largest files of the OS, MB".into(), legend: vec![], rows: files.map(row).collect() }
 }
 
@@ -224,7 +237,12 @@ mod tests {
         let file = Entry::megabytes(format!("{CONTRIBUTOR}/usr/bin/containerd"), 42_000_000, "package containerd");
         let build = Entry::new("warm build", 20.0, "s", "").beside("mkosi", 40.0).ratio_at_most(0.25);
         let stages = ["firmware", "kernel"].map(|s| Entry::new(format!("{STAGE}{s}"), 4.0, "s", ""));
-        vec![(Group::Image, vec![image, file]), (Group::Build, vec![build]), (Group::Boot, stages.to_vec()), (Group::Update, vec![])]
+        vec![
+            (Group::Image, vec![image, file]),
+            (Group::Build, vec![build]),
+            (Group::Boot, stages.to_vec()),
+            (Group::Update, vec![]),
+        ]
     }
 
     #[test]
@@ -240,7 +258,10 @@ mod tests {
     #[test]
     fn the_plot_has_a_panel_per_measured_group() {
         let svg = plot(&results());
-        assert!(svg.contains("Against the goals") && svg.contains("skerry, warm build") && svg.contains(">8.0 s<"), "{svg}");
+        assert!(
+            svg.contains("Against the goals") && svg.contains("skerry, warm build") && svg.contains(">8.0 s<"),
+            "{svg}"
+        );
         assert!(!svg.contains("Update, MB"));
     }
 }

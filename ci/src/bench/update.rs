@@ -102,8 +102,13 @@ mod tests {
 
     #[test]
     fn objects_and_the_rest_are_told_apart() {
-        let access = |path: &str, body_bytes| Access { path: path.into(), status: 200, body_bytes, complete: true, range: None };
-        let sent = Sent::of(&[access("/metadata/timestamp.json", 500), access("/objects/ab/c.zst", 9000), access("/objects/ab/d.zst", 10)]);
+        let access =
+            |path: &str, body_bytes| Access { path: path.into(), status: 200, body_bytes, complete: true, range: None };
+        let sent = Sent::of(&[
+            access("/metadata/timestamp.json", 500),
+            access("/objects/ab/c.zst", 9000),
+            access("/objects/ab/d.zst", 10),
+        ]);
         assert_eq!(sent, Sent { all: 9510, objects: 2, object_bytes: 9010, largest: 9000 });
         assert_eq!(Sent::of(&[]), Sent::default());
     }

@@ -2,7 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use skerry_ci::{disk::System, fixture::Fixture, product::{Variant, release}};
+use skerry_ci::{
+    disk::System,
+    fixture::Fixture,
+    product::{Variant, release},
+};
 use skerry_formats::ObjectDigest;
 
 /// Long enough for several boots that fail.
@@ -32,7 +36,11 @@ fn refused(name: &str, object: impl Fn(&Fixture) -> ObjectDigest, words: &[&str]
 
 #[test]
 fn in_the_erofs_image_of_the_os() {
-    refused("flipped-erofs", |f| release(&f.product.built(&Variant::V1)).unwrap().os.composefs, &["does not match its seal"]);
+    refused(
+        "flipped-erofs",
+        |f| release(&f.product.built(&Variant::V1)).unwrap().os.composefs,
+        &["does not match its seal"],
+    );
 }
 
 #[test]
@@ -49,7 +57,10 @@ fn in_an_object_of_the_os() {
 fn object_of(fixture: &Fixture, path: &str) -> ObjectDigest {
     let text = std::fs::read(fixture.product.built(&Variant::V1).join("files.json")).unwrap();
     let files: serde_json::Value = serde_json::from_slice(&text).unwrap();
-    digest_at(&files, path.trim_start_matches('/')).unwrap_or_else(|| panic!("{path} is not in files.json")).parse().unwrap()
+    digest_at(&files, path.trim_start_matches('/'))
+        .unwrap_or_else(|| panic!("{path} is not in files.json"))
+        .parse()
+        .unwrap()
 }
 
 /// Wherever in the document a file with this path stands.

@@ -116,7 +116,9 @@ fn find(dir: &Path, part: &str, out: &mut Vec<std::path::PathBuf>) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             find(&path, part, out);
-        } else if path.file_name().unwrap().to_string_lossy().contains(part) && !path.to_string_lossy().ends_with(".sig") {
+        } else if path.file_name().unwrap().to_string_lossy().contains(part)
+            && !path.to_string_lossy().ends_with(".sig")
+        {
             out.push(path);
         }
     }
@@ -129,7 +131,9 @@ fn a_server_that_is_gone_in_the_middle_of_a_download() {
     let repo = fixture.repo(&dir).unwrap();
     fixture.publish(&Variant::V2, &repo).unwrap();
     let half = release(&fixture.product.built(&Variant::V2)).unwrap().uki.size_bytes / 2;
-    let server = FaultServer::start(&repo, fixture.port(), Faults { gone_after_bytes: Some(half), ..Faults::default() }).unwrap();
+    let server =
+        FaultServer::start(&repo, fixture.port(), Faults { gone_after_bytes: Some(half), ..Faults::default() })
+            .unwrap();
     let mut node = fixture.node(&dir).unwrap();
     node.power_on().unwrap();
     node.wait_app(BOOT_MAX).unwrap();
@@ -141,7 +145,10 @@ fn a_server_that_is_gone_in_the_middle_of_a_download() {
     // what the plan named, but for pieces that were cut off on their way.
     let total = server.object_bytes();
     let planned = status.updater.unwrap().last_update.unwrap().planned_bytes;
-    assert!(before >= half && total <= planned + planned / 4, "{before} bytes before, {total} in all, {planned} planned");
+    assert!(
+        before >= half && total <= planned + planned / 4,
+        "{before} bytes before, {total} in all, {planned} planned"
+    );
     let whole = server.sent_whole();
     let objects: Vec<&String> = whole.iter().filter(|p| p.starts_with("/objects/")).collect();
     let once: std::collections::BTreeSet<_> = objects.iter().collect();

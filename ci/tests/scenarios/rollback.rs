@@ -24,7 +24,8 @@ fn goes_back(name: &str, third: &Variant) -> String {
 
     // Not tried again: several checks later it still rests on release 2.
     let checked = node.status().unwrap().updater.unwrap().last_check;
-    let status = node.wait_updater("a later check", UPDATE_MAX, |_| (), |u| u.last_check > checked.map(|c| c + 15)).unwrap();
+    let status =
+        node.wait_updater("a later check", UPDATE_MAX, |_| (), |u| u.last_check > checked.map(|c| c + 15)).unwrap();
     let updater = status.updater.unwrap();
     assert_eq!((updater.running.sequence.0, updater.blessed), (2, true));
     assert!(updater.candidate.is_none(), "{updater:?}");
@@ -34,9 +35,12 @@ fn goes_back(name: &str, third: &Variant) -> String {
 
 fn wait_back(node: &mut Node) -> String {
     let status = node
-        .wait_updater("the node to go back to release 2", UPDATE_MAX, |_| (), |u| {
-            u.running.sequence.0 == 2 && u.last_rollback.as_ref().is_some_and(|r| r.release.sequence.0 == 3)
-        })
+        .wait_updater(
+            "the node to go back to release 2",
+            UPDATE_MAX,
+            |_| (),
+            |u| u.running.sequence.0 == 2 && u.last_rollback.as_ref().is_some_and(|r| r.release.sequence.0 == 3),
+        )
         .unwrap();
     let reason = status.updater.unwrap().last_rollback.unwrap().reason;
     assert!(!reason.is_empty() && !reason.contains('\n'), "{reason:?}");

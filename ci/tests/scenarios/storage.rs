@@ -28,9 +28,12 @@ fn a_full_disk_during_staging() {
     node.power_on().unwrap();
     let said = |text: &str| ["space", "full", "room"].iter().any(|w| text.contains(w));
     let status = node
-        .wait_updater("the updater to say that the disk is full", BOOT_MAX + UPDATE_MAX, |_| (), |u| {
-            u.last_error.as_deref().is_some_and(said) || u.failed.iter().any(|f| said(&f.reason))
-        })
+        .wait_updater(
+            "the updater to say that the disk is full",
+            BOOT_MAX + UPDATE_MAX,
+            |_| (),
+            |u| u.last_error.as_deref().is_some_and(said) || u.failed.iter().any(|f| said(&f.reason)),
+        )
         .unwrap();
     assert_eq!(status.updater.unwrap().running.sequence.0, 1);
     assert_eq!(node.wait_app(BOOT_MAX).unwrap().version, "1.0.0");

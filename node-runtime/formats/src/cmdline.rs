@@ -59,7 +59,9 @@ mod tests {
     #[test]
     fn missing_doubled_and_garbled_arguments_are_refused() {
         let good = BootArgs { composefs: ObjectDigest([1; 32]), sequence: Sequence(1), epoch: 1 }.render();
-        for bad in [String::new(), format!("{good} composefs={}", "0".repeat(64)), good.replace("sequence=1", "sequence=x")] {
+        for bad in
+            [String::new(), format!("{good} composefs={}", "0".repeat(64)), good.replace("sequence=1", "sequence=x")]
+        {
             assert!(BootArgs::parse(&bad).is_err(), "{bad}");
         }
     }

@@ -225,10 +225,7 @@ mod tests {
     #[test]
     fn known_digests() {
         // `fsverity digest` of an empty file and of "hello world\n".
-        assert_eq!(
-            fsverity_digest(b"").to_hex(),
-            "3d248ca542a24fc62d1c43b916eae5016878e2533c88238480b26128a1f1af95"
-        );
+        assert_eq!(fsverity_digest(b"").to_hex(), "3d248ca542a24fc62d1c43b916eae5016878e2533c88238480b26128a1f1af95");
     }
 
     #[test]

@@ -119,7 +119,8 @@ impl Index {
         if body.len() != n * RECORD {
             return Err(bad(format!("{n} records need {} bytes, found {}", n * RECORD, body.len())));
         }
-        let entries = body.chunks_exact(RECORD).enumerate().map(|(i, r)| parse_record(i, r)).collect::<Result<Vec<_>, _>>()?;
+        let entries =
+            body.chunks_exact(RECORD).enumerate().map(|(i, r)| parse_record(i, r)).collect::<Result<Vec<_>, _>>()?;
         if let Some(i) = entries.windows(2).position(|w| w[0].digest >= w[1].digest) {
             return Err(bad(format!("record {} is not above its predecessor", i + 1)));
         }
@@ -137,7 +138,8 @@ fn parse_record(i: usize, r: &[u8]) -> Result<IndexEntry, FormatError> {
         2 => Role::Uki,
         x => return Err(bad(format!("record {i}: unknown role {x}"))),
     };
-    let entry = IndexEntry { digest: ObjectDigest(digest), size_bytes: le64(r, 32), compressed_bytes: le64(r, 40), role };
+    let entry =
+        IndexEntry { digest: ObjectDigest(digest), size_bytes: le64(r, 32), compressed_bytes: le64(r, 40), role };
     if entry.size_bytes > OBJECT_BYTES_MAX || entry.compressed_bytes > OBJECT_BYTES_MAX {
         return Err(bad(format!("record {i}: object larger than {OBJECT_BYTES_MAX} bytes")));
     }

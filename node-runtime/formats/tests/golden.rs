@@ -47,7 +47,12 @@ fn release() -> Release {
         built_at: 1_789_000_000,
         kernel: "6.12.107+deb13-amd64".into(),
         os: OsTree { composefs: object(1), ostree_commit: Sha256Digest([2; 32]) },
-        apps: vec![AppTree { name: "hello".into(), image: "hello:1".into(), manifest_digest: Sha256Digest([3; 32]), composefs: object(4) }],
+        apps: vec![AppTree {
+            name: "hello".into(),
+            image: "hello:1".into(),
+            manifest_digest: Sha256Digest([3; 32]),
+            composefs: object(4),
+        }],
         uki: UkiRef { object: object(5), size_bytes: 14_000_000, sha256: Sha256Digest([6; 32]) },
         index: IndexRef { sha256: Sha256Digest([7; 32]), size_bytes: 24 + 52 },
         totals: Totals { objects: 1, bytes: 10, compressed_bytes: 12 },
@@ -61,11 +66,20 @@ fn node_config() -> NodeConfig {
         board: "x86_64-uefi".into(),
         version: "1.0.0".into(),
         sequence: Sequence(1),
-        update: Some(UpdateConfig { url: "https://updates.example/".into(), channel: "stable".into(), check_interval_secs: 3600 }),
+        update: Some(UpdateConfig {
+            url: "https://updates.example/".into(),
+            channel: "stable".into(),
+            check_interval_secs: 3600,
+        }),
         health: HealthConfig {
             timeout_secs: 300,
             stable_secs: 10,
-            checks: vec![HealthCheck { name: "web".into(), url: "http://127.0.0.1:30080/".into(), expect_status: 200, timeout_secs: 5 }],
+            checks: vec![HealthCheck {
+                name: "web".into(),
+                url: "http://127.0.0.1:30080/".into(),
+                expect_status: 200,
+                timeout_secs: 5,
+            }],
         },
         status_listen: Some("0.0.0.0:9180".into()),
         reserved: Reserved { memory_bytes: 160 << 20, cpu_millis: 100 },
@@ -105,9 +119,14 @@ fn node_status() -> NodeStatus {
         format: NodeStatus::header(),
         node: "box".into(),
         uptime_secs: 65.5,
-        memory: [("total", 1 << 30), ("available", 900 << 20), ("used", 124 << 20)].map(|(k, v)| (k.to_owned(), v)).into(),
+        memory: [("total", 1 << 30), ("available", 900 << 20), ("used", 124 << 20)]
+            .map(|(k, v)| (k.to_owned(), v))
+            .into(),
         processes: [
-            ("containerd".to_owned(), ProcessMemory { count: 1, rss_bytes: 40 << 20, anon_bytes: 15 << 20, pss_bytes: Some(39 << 20) }),
+            (
+                "containerd".to_owned(),
+                ProcessMemory { count: 1, rss_bytes: 40 << 20, anon_bytes: 15 << 20, pss_bytes: Some(39 << 20) },
+            ),
             ("shim".to_owned(), ProcessMemory { count: 2, rss_bytes: 6 << 20, anon_bytes: 2 << 20, pss_bytes: None }),
         ]
         .into(),

@@ -32,7 +32,12 @@ impl Args {
         let number = |key: &str| -> Result<Option<u64>, FormatError> {
             let value = cmdline.split_ascii_whitespace().rev().find_map(|w| w.strip_prefix(key)?.strip_prefix('='));
             value
-                .map(|v| v.parse().map_err(|_| FormatError::Malformed { format: "kernel command line", detail: format!("{key}={v:?} is not a number") }))
+                .map(|v| {
+                    v.parse().map_err(|_| FormatError::Malformed {
+                        format: "kernel command line",
+                        detail: format!("{key}={v:?} is not a number"),
+                    })
+                })
                 .transpose()
         };
         let watchdog_secs = match number("skerry.watchdog")? {

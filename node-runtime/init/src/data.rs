@@ -88,7 +88,8 @@ fn fsck(device: &Path, mode: &str) -> Option<i32> {
 }
 
 fn mount_data(device: &Path, var: &Path) -> Result<()> {
-    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOATIME;
+    let attributes =
+        MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOATIME;
     Ok(mount::mount_device("ext4", device, var, attributes, "")?)
 }
 

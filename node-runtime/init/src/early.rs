@@ -20,7 +20,8 @@ static WATCHDOG: Mutex<Option<Watchdog>> = Mutex::new(None);
 
 /// Mount `/dev`, `/proc`, `/sys` and `/run`.
 pub fn mount_virtual_file_systems() -> Result<()> {
-    let (nosuid, nodev, noexec) = (MountAttrFlags::MOUNT_ATTR_NOSUID, MountAttrFlags::MOUNT_ATTR_NODEV, MountAttrFlags::MOUNT_ATTR_NOEXEC);
+    let (nosuid, nodev, noexec) =
+        (MountAttrFlags::MOUNT_ATTR_NOSUID, MountAttrFlags::MOUNT_ATTR_NODEV, MountAttrFlags::MOUNT_ATTR_NOEXEC);
     for (fs_type, at, attributes, data) in [
         ("devtmpfs", "/dev", nosuid, "mode=0755"),
         ("proc", "/proc", nosuid | nodev | noexec, ""),

@@ -1,6 +1,10 @@
 //! The end of a boot that failed: one line on every console, sync, reboot.
 
-use std::{sync::atomic::{AtomicBool, Ordering}, thread::sleep, time::Duration};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread::sleep,
+    time::Duration,
+};
 
 use skerry_platform::{clock, console};
 

@@ -56,7 +56,9 @@ pub fn set_identity() -> Result<()> {
 /// 32 lower-case hex characters, not all zero.
 fn parse_machine_id(text: &str) -> Option<String> {
     let id = text.strip_suffix('\n').unwrap_or(text);
-    let good = id.len() == 32 && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) && id.bytes().any(|b| b != b'0');
+    let good = id.len() == 32
+        && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        && id.bytes().any(|b| b != b'0');
     good.then(|| id.to_owned())
 }
 
@@ -115,7 +117,9 @@ mod tests {
 
     #[test]
     fn floors() {
-        for (kept, floor) in [(None, 100), (Some("250\n"), 250), (Some("50"), 100), (Some("garbage"), 100), (Some(""), 100)] {
+        for (kept, floor) in
+            [(None, 100), (Some("250\n"), 250), (Some("50"), 100), (Some("garbage"), 100), (Some(""), 100)]
+        {
             assert_eq!(time_floor(100, kept), floor, "{kept:?}");
         }
     }

@@ -54,6 +54,9 @@ mod tests {
 
     #[test]
     fn stages_are_a_json_object_of_numbers() {
-        assert_eq!(super::render(&[("a", 1.0), ("b-c", 2.3456)]), "{\n  \"init-a\": 1.000,\n  \"init-b-c\": 2.346\n}\n");
+        assert_eq!(
+            super::render(&[("a", 1.0), ("b-c", 2.3456)]),
+            "{\n  \"init-a\": 1.000,\n  \"init-b-c\": 2.346\n}\n"
+        );
     }
 }

@@ -34,7 +34,8 @@ mod tests {
 
     #[test]
     fn small_boxes_have_no_huge_pages() {
-        for (mib, expected) in [(240, "never"), (980, "never"), (2000, "never"), (3800, "madvise"), (65_000, "madvise")] {
+        for (mib, expected) in [(240, "never"), (980, "never"), (2000, "never"), (3800, "madvise"), (65_000, "madvise")]
+        {
             assert_eq!(huge_pages(mib << 20), expected, "{mib} MiB");
         }
     }

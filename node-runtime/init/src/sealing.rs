@@ -57,13 +57,15 @@ fn check_needed(store: &impl Store, needed: &[ObjectDigest]) -> Result<usize, Un
 /// Objects outside of the release that are not sealed; only worth a line each.
 fn check_others(store: &impl Store, needed: &[ObjectDigest]) -> io::Result<(Vec<Unsealed>, usize)> {
     let (all, strangers) = store.all()?;
-    let bad = all.iter().filter(|o| needed.binary_search(o).is_err()).filter_map(|o| check_one(store, o).err()).collect();
+    let bad =
+        all.iter().filter(|o| needed.binary_search(o).is_err()).filter_map(|o| check_one(store, o).err()).collect();
     Ok((bad, strangers))
 }
 
 /// What the index says must be on SYSTEM as a sealed object, sorted.
 fn needed_objects(index: &Index) -> Vec<ObjectDigest> {
-    let mut v: Vec<_> = index.entries().iter().filter(|e| matches!(e.role, Role::Data | Role::Erofs)).map(|e| e.digest).collect();
+    let mut v: Vec<_> =
+        index.entries().iter().filter(|e| matches!(e.role, Role::Data | Role::Erofs)).map(|e| e.digest).collect();
     v.sort_unstable();
     v
 }

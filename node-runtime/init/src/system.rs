@@ -27,7 +27,9 @@ pub fn wait_for_system() -> Result<Partition> {
             return Ok(p);
         }
         if clock::boottime_secs() - start > DISK_WAIT_SECS {
-            bail!("no partition named {PART_SYSTEM} appeared within {DISK_WAIT_SECS} s (disk missing, its driver not in the initrd, or not flashed)");
+            bail!(
+                "no partition named {PART_SYSTEM} appeared within {DISK_WAIT_SECS} s (disk missing, its driver not in the initrd, or not flashed)"
+            );
         }
         crate::early::feed_watchdog();
         std::thread::sleep(Duration::from_millis(20));
@@ -37,7 +39,8 @@ pub fn wait_for_system() -> Result<Partition> {
 /// Mount SYSTEM read-write at `/sysroot`.
 pub fn mount_system(partition: &Partition) -> Result<()> {
     fs::create_dir_all(places::SYSROOT)?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_NOATIME | MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+    let attributes =
+        MountAttrFlags::MOUNT_ATTR_NOATIME | MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
     Ok(mount::mount_device("ext4", &partition.device, Path::new(places::SYSROOT), attributes, "")?)
 }
 
@@ -58,7 +61,8 @@ pub fn mount_root(digest: &ObjectDigest) -> Result<()> {
     }
     // A few hundred KB. systemd would freeze on a tree that it cannot read; here
     // a damaged image is one clear line and a reboot.
-    io::copy(&mut &image, &mut io::sink()).with_context(|| format!("image {digest} does not match its seal: the disk is damaged"))?;
+    io::copy(&mut &image, &mut io::sink())
+        .with_context(|| format!("image {digest} does not match its seal: the disk is damaged"))?;
     let (lower, root) = (Path::new(places::LOWER), Path::new(places::NEW_ROOT));
     mount::mount_composefs(image.as_fd(), &objects, lower, root).with_context(|| format!("image {digest}"))?;
     // The overlay keeps its own reference.

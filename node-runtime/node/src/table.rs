@@ -60,7 +60,8 @@ fn updater(out: &mut String, u: &UpdaterStatus) {
         line(out, "", &bar(p));
     }
     if let Some(l) = &u.last_update {
-        let text = format!("{} -> {}, {} of {} bytes fetched", name(&l.from), name(&l.to), l.fetched_bytes, l.full_bytes);
+        let text =
+            format!("{} -> {}, {} of {} bytes fetched", name(&l.from), name(&l.to), l.fetched_bytes, l.full_bytes);
         line(out, "last update", &text);
     }
     if let Some(r) = &u.last_rollback {
@@ -155,7 +156,8 @@ mod tests {
     fn the_largest_processes_come_first() {
         let mut s = status();
         for (i, name) in ["a", "b", "c", "d", "e", "f", "g"].into_iter().enumerate() {
-            s.processes.insert(name.into(), ProcessMemory { count: 1, rss_bytes: (i as u64) << 20, ..Default::default() });
+            s.processes
+                .insert(name.into(), ProcessMemory { count: 1, rss_bytes: (i as u64) << 20, ..Default::default() });
         }
         assert!(render(&s).contains("processes     g 6, f 5, e 4, d 3, c 2, b 1\n"), "{}", render(&s));
     }
@@ -175,7 +177,11 @@ mod tests {
             message: "fetching release 4 (1.4)".into(),
             progress: Some(Progress { planned_bytes: 1000, done_bytes: 500, objects: 4, objects_done: 1 }),
             last_update: None,
-            last_rollback: Some(FailedRelease { release: release(3), reason: "did not boot: 3 tries used up".into(), at: 0 }),
+            last_rollback: Some(FailedRelease {
+                release: release(3),
+                reason: "did not boot: 3 tries used up".into(),
+                at: 0,
+            }),
             failed: vec![],
             last_check: None,
             last_error: None,

@@ -76,12 +76,7 @@ impl<R: Runtime, H: Host> Executor<R, H> {
         self.forget(&listed);
         self.follow(desired, &listed, &sandboxes, now);
         let containers = listed.into_iter().map(|l| (l.id.clone(), self.container(l, desired, now))).collect();
-        Ok(Observed {
-            containers,
-            sandboxes,
-            failures: self.memory.failures.clone(),
-            rules: self.memory.rules.clone(),
-        })
+        Ok(Observed { containers, sandboxes, failures: self.memory.failures.clone(), rules: self.memory.rules.clone() })
     }
 
     /// Drop what was noticed about containers that are gone.
@@ -139,8 +134,7 @@ impl<R: Runtime, H: Host> Executor<R, H> {
             Some(_) => self.prober.verdict(&l.id, Kind::Readiness).is_some_and(|v| v.is_good()),
         };
         let liveness = self.prober.verdict(&l.id, Kind::Liveness);
-        let unhealthy =
-            liveness.filter(|v| !v.is_good()).map(|v| v.last_error().unwrap_or("failed").to_owned());
+        let unhealthy = liveness.filter(|v| !v.is_good()).map(|v| v.last_error().unwrap_or("failed").to_owned());
         Container { state, ready, unhealthy, term_sent_at: self.memory.term_sent.get(&l.id).copied(), labels: l.labels }
     }
 
@@ -148,8 +142,10 @@ impl<R: Runtime, H: Host> Executor<R, H> {
         if !self.memory.ended.contains_key(id) {
             let ran = now - self.memory.started.get(id).copied().unwrap_or(now);
             self.memory.ended.insert(id.into(), (now, ran));
-            self.memory.event(format!("{}/{}: container {} ended with status {code} after {ran:.0} s",
-                labels.namespace, labels.pod, labels.container));
+            self.memory.event(format!(
+                "{}/{}: container {} ended with status {code} after {ran:.0} s",
+                labels.namespace, labels.pod, labels.container
+            ));
         }
         let (at, ran_secs) = self.memory.ended[id];
         State::Exited { code, at, ran_secs }

@@ -169,7 +169,8 @@ impl Host for Node {
 
     async fn setup_pod(&mut self, pod: &Pod) -> anyhow::Result<()> {
         let mut ipam = self.ipam.clone();
-        let octet = ipam.assign(&pod.uid).ok_or_else(|| anyhow::anyhow!("all addresses of the pod network are taken"))?;
+        let octet =
+            ipam.assign(&pod.uid).ok_or_else(|| anyhow::anyhow!("all addresses of the pod network are taken"))?;
         let ip = Ipam::address(self.config.pod_network, octet);
         self.write_files(pod, ip)?;
         self.make_volumes(pod)?;
@@ -195,7 +196,8 @@ impl Host for Node {
 
     fn prepare(&mut self, pod: &Pod, container: &Container, id: &str) -> anyhow::Result<NewContainer> {
         let config = &self.config;
-        let ip = self.sandboxes().get(&pod.uid).map(|s| s.ip).ok_or_else(|| anyhow::anyhow!("the pod has no network"))?;
+        let ip =
+            self.sandboxes().get(&pod.uid).map(|s| s.ip).ok_or_else(|| anyhow::anyhow!("the pod has no network"))?;
         let layer = config.pods_dir.join(&pod.uid).join("containers").join(&container.name);
         let rootfs = rootfs::prepare(&config.app_roots, &config.run_dir.join("apps"), &layer, container)?;
         let (stdout, stderr) = fifos(config, &pod.uid, id);

@@ -130,7 +130,11 @@ struct Loop<R, H> {
 }
 
 impl<R: Runtime, H: Host> Loop<R, H> {
-    async fn run(mut self, mut attempts: mpsc::Receiver<Attempt>, mut events: mpsc::Receiver<()>) -> anyhow::Result<()> {
+    async fn run(
+        mut self,
+        mut attempts: mpsc::Receiver<Attempt>,
+        mut events: mpsc::Receiver<()>,
+    ) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
         let mut ready_sent = false;

@@ -43,9 +43,7 @@ fn workload(v: &View<'_>, d: &Deployment) -> WorkloadStatus {
     // What cannot be seen does not count as Ready.
     let is_ready = |p: &&Pod| v.containerd_error.is_none() && v.observed.pod_ready(p);
     let ready = pods.iter().copied().filter(is_ready).count() as u32;
-    let of_this = |c: &&crate::observed::Container| {
-        c.labels.namespace == d.namespace && c.labels.deployment == d.name
-    };
+    let of_this = |c: &&crate::observed::Container| c.labels.namespace == d.namespace && c.labels.deployment == d.name;
     let message = if ready == d.replicas {
         String::new()
     } else if let Some(e) = v.containerd_error {
@@ -67,7 +65,8 @@ fn workload(v: &View<'_>, d: &Deployment) -> WorkloadStatus {
 
 /// Why a pod is not Ready, one line.
 fn missing(v: &View<'_>, pod: &Pod) -> Option<String> {
-    let failure = |key: String| v.observed.failures.get(&key).or(v.memory.failures.get(&key)).map(|f| f.message.clone());
+    let failure =
+        |key: String| v.observed.failures.get(&key).or(v.memory.failures.get(&key)).map(|f| f.message.clone());
     if let Some(f) = failure(failure_key(&pod.uid, None)) {
         return Some(f);
     }

@@ -136,7 +136,6 @@ fn main() {
     println!("real_containerd: ok in {:.1} s", started.elapsed().as_secs_f64());
 }
 
-
 fn run_ok(program: &str, args: &[&str]) {
     let out = Command::new(program).args(args).output().unwrap_or_else(|e| panic!("{program}: {e}"));
     assert!(out.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&out.stderr));
@@ -156,7 +155,8 @@ fn prepare(dir: &Path) -> Bench {
     let own = std::env::var_os("SKERRY_TEST_CONTAINERD_DIR").map(PathBuf::from);
     let (runtime, toml) = match &own {
         Some(_) => {
-            let asset = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../builder/src/tree/assets/containerd-config.toml");
+            let asset =
+                Path::new(env!("CARGO_MANIFEST_DIR")).join("../../builder/src/tree/assets/containerd-config.toml");
             let c = dir.join("c").display().to_string();
             let text = fs::read_to_string(asset).unwrap();
             let text = text.replace("/run/containerd/containerd.sock", &format!("{c}/s.sock"));
@@ -181,16 +181,20 @@ fn prepare(dir: &Path) -> Bench {
     fs::create_dir_all(&rootfs).unwrap();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/server.rs");
     let out = rootfs.join("server");
-    run_ok("rustc", &["--edition=2024", "-Ctarget-feature=+crt-static", "-Cstrip=symbols", "-o",
-        out.to_str().unwrap(), source.to_str().unwrap()]);
+    run_ok(
+        "rustc",
+        &[
+            "--edition=2024",
+            "-Ctarget-feature=+crt-static",
+            "-Cstrip=symbols",
+            "-o",
+            out.to_str().unwrap(),
+            source.to_str().unwrap(),
+        ],
+    );
     let path = std::env::var("PATH").unwrap();
     let path = own.as_ref().map_or(path.clone(), |d| format!("{}:{path}", d.display()));
-    Bench {
-        dir: dir.into(),
-        containerd: own.map_or("containerd".into(), |d| d.join("containerd")),
-        path,
-        config_toml,
-    }
+    Bench { dir: dir.into(), containerd: own.map_or("containerd".into(), |d| d.join("containerd")), path, config_toml }
 }
 
 fn node_config() -> NodeConfig {
@@ -327,7 +331,13 @@ fn test(b: &Bench) {
 
     // Somebody removes the pod's link and the packet filter: both come back.
     let link = fs::read_to_string("/proc/thread-self/net/dev").unwrap();
-    let link = link.lines().filter_map(|l| l.split(':').next()).map(str::trim).find(|n| n.starts_with("skp")).unwrap().to_owned();
+    let link = link
+        .lines()
+        .filter_map(|l| l.split(':').next())
+        .map(str::trim)
+        .find(|n| n.starts_with("skp"))
+        .unwrap()
+        .to_owned();
     run_ok("ip", &["link", "del", &link]);
     run_ok("nft", &["delete", "table", "ip", "skerry"]);
     b.until("the loss is seen", |s| !ready(s));

@@ -117,7 +117,8 @@ pub fn disk_size(disk: &Path) -> Result<DiskSize, BlockError> {
     #[expect(unsafe_code, reason = "ioctl")]
     unsafe {
         ioctl::get_size64(file.as_raw_fd(), &mut bytes).map_err(|e| err("read the size of", disk)(e.into()))?;
-        ioctl::get_sector_size(file.as_raw_fd(), &mut sector).map_err(|e| err("read the sector size of", disk)(e.into()))?;
+        ioctl::get_sector_size(file.as_raw_fd(), &mut sector)
+            .map_err(|e| err("read the sector size of", disk)(e.into()))?;
     }
     Ok(DiskSize { bytes, sector_bytes: u64::try_from(sector).unwrap_or(512) })
 }
@@ -170,7 +171,12 @@ fn blkpg(disk: &Path, op: i32, number: u32, start_bytes: u64, size_bytes: u64) -
         devname: [0; 64],
         volname: [0; 64],
     };
-    let arg = ioctl::BlkpgArg { op, flags: 0, datalen: size_of::<ioctl::BlkpgPartition>() as i32, data: (&raw mut part).cast() };
+    let arg = ioctl::BlkpgArg {
+        op,
+        flags: 0,
+        datalen: size_of::<ioctl::BlkpgPartition>() as i32,
+        data: (&raw mut part).cast(),
+    };
     // SAFETY: `arg` and the `part` it points to live until after the call, and
     // `datalen` is the size of `part`.
     #[expect(unsafe_code, reason = "ioctl")]
@@ -220,7 +226,8 @@ pub fn grow_ext4_online(mount_point: &Path, blocks: u64) -> Result<(), BlockErro
     let dir = File::open(mount_point).map_err(err("open", mount_point))?;
     // SAFETY: the ioctl reads one u64.
     #[expect(unsafe_code, reason = "ioctl")]
-    unsafe { ioctl::ext4_resize(dir.as_raw_fd(), &blocks) }.map_err(|e| err("grow the file system at", mount_point)(e.into()))?;
+    unsafe { ioctl::ext4_resize(dir.as_raw_fd(), &blocks) }
+        .map_err(|e| err("grow the file system at", mount_point)(e.into()))?;
     Ok(())
 }
 
@@ -354,10 +361,14 @@ mod tests {
         let img = d.path().join("ext4.img");
         File::create(&img).unwrap().set_len(200 << 20).unwrap();
         assert_eq!(ext4_super(&img).unwrap(), None);
-        let made = Command::new("mkfs.ext4").args(["-q", "-b", "4096", "-L", "skerry-data"]).arg(&img).status().unwrap();
+        let made =
+            Command::new("mkfs.ext4").args(["-q", "-b", "4096", "-L", "skerry-data"]).arg(&img).status().unwrap();
         assert!(made.success());
         let sb = ext4_super(&img).unwrap().unwrap();
-        assert_eq!((sb.label.as_str(), sb.size_bytes(), sb.block_bytes, sb.clean), ("skerry-data", 200 << 20, 4096, true));
+        assert_eq!(
+            (sb.label.as_str(), sb.size_bytes(), sb.block_bytes, sb.clean),
+            ("skerry-data", 200 << 20, 4096, true)
+        );
         assert_eq!(ext4_backup_super(&img).unwrap().unwrap().label, "skerry-data");
     }
 

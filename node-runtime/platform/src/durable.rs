@@ -53,8 +53,10 @@ pub fn write_file_atomic_mode(path: impl AsRef<Path>, bytes: &[u8], mode: u32) -
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(err("remove", &tmp)(e)),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&tmp).map_err(err("create", &tmp))?;
-    let written = file.write_all(bytes).map_err(err("write", &tmp)).and_then(|()| file.sync_all().map_err(err("fsync", &tmp)));
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(mode).open(&tmp).map_err(err("create", &tmp))?;
+    let written =
+        file.write_all(bytes).map_err(err("write", &tmp)).and_then(|()| file.sync_all().map_err(err("fsync", &tmp)));
     if let Err(e) = written {
         // Give the space back, this may be a full disk.
         let _ = fs::remove_file(&tmp);

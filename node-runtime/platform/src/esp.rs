@@ -88,7 +88,12 @@ pub trait BootEntries {
     ///
     /// # Errors
     /// [`EspError`]; no entry has appeared.
-    fn install(&mut self, sequence: Sequence, uki: &mut dyn Read, expected: &ObjectDigest) -> Result<Installed, EspError>;
+    fn install(
+        &mut self,
+        sequence: Sequence,
+        uki: &mut dyn Read,
+        expected: &ObjectDigest,
+    ) -> Result<Installed, EspError>;
 
     /// Take the boot counter off: this release is good. Repeating it is fine.
     ///
@@ -194,7 +199,12 @@ impl BootEntries for EntryFolder {
         Ok(self.entries()?.into_iter().map(|(_, n)| n).collect())
     }
 
-    fn install(&mut self, sequence: Sequence, uki: &mut dyn Read, expected: &ObjectDigest) -> Result<Installed, EspError> {
+    fn install(
+        &mut self,
+        sequence: Sequence,
+        uki: &mut dyn Read,
+        expected: &ObjectDigest,
+    ) -> Result<Installed, EspError> {
         self.remove_temporaries()?;
         let tmp = self.dir.join(format!("skerry-{}.tmp", sequence.padded()));
         let written = self.write(&tmp, uki);
@@ -264,7 +274,9 @@ impl EspMount {
     pub fn new(device: &Path, at: &Path) -> Result<Self, EspError> {
         fs::create_dir_all(at).map_err(EntryFolder::io("create", at))?;
         if !mount::is_mount_point(at).map_err(EntryFolder::io("list", at))? {
-            let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+            let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
+                | MountAttrFlags::MOUNT_ATTR_NODEV
+                | MountAttrFlags::MOUNT_ATTR_NOEXEC;
             // A directory entry that a power cut doubled must not turn the ESP
             // read-only when its second name is removed.
             mount::mount_device("vfat", device, at, attributes, "umask=0077,errors=continue")?;
@@ -312,7 +324,8 @@ mod tests {
     }
 
     fn names(f: &EntryFolder) -> Vec<String> {
-        let mut v: Vec<_> = fs::read_dir(&f.dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let mut v: Vec<_> =
+            fs::read_dir(&f.dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         v.sort();
         v
     }
@@ -353,7 +366,12 @@ mod tests {
         impl Read for Broken {
             fn read(&mut self, b: &mut [u8]) -> io::Result<usize> {
                 self.0 += 1;
-                if self.0 > 2 { Err(io::ErrorKind::UnexpectedEof.into()) } else { b[0] = 1; Ok(1) }
+                if self.0 > 2 {
+                    Err(io::ErrorKind::UnexpectedEof.into())
+                } else {
+                    b[0] = 1;
+                    Ok(1)
+                }
             }
         }
         let (_d, mut f) = folder();

@@ -44,7 +44,9 @@ pub enum LayoutError {
     #[error("the partition table has no {PART_SYSTEM}")]
     NoSystem,
     /// The disk is too small.
-    #[error("the disk has {disk_mib} MiB, {needed_mib} MiB are needed ({PART_SYSTEM} and at least {DATA_MIB_MIN} MiB of {PART_DATA}); use a larger disk or a board with a smaller system_mib")]
+    #[error(
+        "the disk has {disk_mib} MiB, {needed_mib} MiB are needed ({PART_SYSTEM} and at least {DATA_MIB_MIN} MiB of {PART_DATA}); use a larger disk or a board with a smaller system_mib"
+    )]
     TooSmall {
         /// Size of the disk.
         disk_mib: u64,
@@ -146,7 +148,12 @@ pub struct LayoutPlan {
 ///
 /// # Errors
 /// [`LayoutError`]; nothing was written.
-pub fn plan_layout(found: &Copies, disk: DiskSize, sizes: BoardSizes, data_guid: [u8; 16]) -> Result<LayoutPlan, LayoutError> {
+pub fn plan_layout(
+    found: &Copies,
+    disk: DiskSize,
+    sizes: BoardSizes,
+    data_guid: [u8; 16],
+) -> Result<LayoutPlan, LayoutError> {
     let current = match (&found.primary, &found.backup) {
         (Ok(p), _) => &p.table,
         (Err(_), Ok(b)) => &b.table,
@@ -180,7 +187,13 @@ pub fn plan_layout(found: &Copies, disk: DiskSize, sizes: BoardSizes, data_guid:
 }
 
 /// The table as it should be.
-fn target(current: &Table, disk: DiskSize, sizes: BoardSizes, data_guid: [u8; 16], changes: &mut Vec<Change>) -> Result<Table, LayoutError> {
+fn target(
+    current: &Table,
+    disk: DiskSize,
+    sizes: BoardSizes,
+    data_guid: [u8; 16],
+    changes: &mut Vec<Change>,
+) -> Result<Table, LayoutError> {
     let sectors = disk.bytes / disk.sector_bytes;
     let align = (MIB / disk.sector_bytes).max(1);
     let mut table = current.clone();
@@ -229,7 +242,11 @@ fn target(current: &Table, disk: DiskSize, sizes: BoardSizes, data_guid: [u8; 16
             if end < first_lba + DATA_MIB_MIN * align {
                 return Err(too_small(first_lba + DATA_MIB_MIN * align));
             }
-            let slot = current.entries.iter().position(Option::is_none).ok_or(LayoutError::Odd("all 128 entries are taken"))?;
+            let slot = current
+                .entries
+                .iter()
+                .position(Option::is_none)
+                .ok_or(LayoutError::Odd("all 128 entries are taken"))?;
             changes.push(Change::AddData { first_lba, sectors: end - first_lba });
             table.entries[slot] = Some(Entry {
                 type_guid: LINUX_DATA,
@@ -249,7 +266,10 @@ fn target(current: &Table, disk: DiskSize, sizes: BoardSizes, data_guid: [u8; 16
 /// first backup superblock.
 fn wipes(start: u64, len: u64) -> impl Iterator<Item = Step> {
     let spots = [(0, MIB), (EXT4_FIRST_BACKUP_BYTES, 64 << 10)];
-    spots.into_iter().filter(move |(at, n)| at + n <= len).map(move |(at, n)| Step::Wipe { offset_bytes: start + at, len_bytes: n })
+    spots
+        .into_iter()
+        .filter(move |(at, n)| at + n <= len)
+        .map(move |(at, n)| Step::Wipe { offset_bytes: start + at, len_bytes: n })
 }
 
 /// The disk as the executor needs it; a file, a block device, or a test.

@@ -11,7 +11,14 @@ const GUID: [u8; 16] = [7; 16];
 
 fn entry(name: &str, first_mib: u64, mib: u64) -> Option<Entry> {
     let (first_lba, sectors) = (first_mib * 2048, mib * 2048);
-    Some(Entry { type_guid: [1; 16], guid: [2; 16], first_lba, last_lba: first_lba + sectors - 1, flags: 0, name: name.into() })
+    Some(Entry {
+        type_guid: [1; 16],
+        guid: [2; 16],
+        first_lba,
+        last_lba: first_lba + sectors - 1,
+        flags: 0,
+        name: name.into(),
+    })
 }
 
 /// The image as the builder makes it: ESP, SYSTEM, nothing behind them.
@@ -49,10 +56,14 @@ fn first_boot_grows_system_and_makes_data_in_the_rest() {
     assert_eq!(mib_of(&p.table, PART_SYSTEM), (9, 32));
     assert_eq!(mib_of(&p.table, PART_DATA), (41, 358));
     assert_eq!(p.table.find(PART_DATA).unwrap().0, 3);
-    let kinds: Vec<_> = p.steps.iter().map(|s| match s {
-        Step::Wipe { offset_bytes, .. } => format!("wipe {}", offset_bytes / MIB),
-        Step::Write { which, .. } => format!("{which:?}"),
-    }).collect();
+    let kinds: Vec<_> = p
+        .steps
+        .iter()
+        .map(|s| match s {
+            Step::Wipe { offset_bytes, .. } => format!("wipe {}", offset_bytes / MIB),
+            Step::Write { which, .. } => format!("{which:?}"),
+        })
+        .collect();
     assert_eq!(kinds, ["wipe 41", "wipe 169", "Backup", "Primary"]);
 }
 
@@ -137,7 +148,13 @@ struct Flaky {
 
 impl Flaky {
     fn sector(&self, n: u64) -> [u8; SECTOR as usize] {
-        self.cache.iter().rev().find(|c| c.0 == n).map(|c| c.1).or(self.medium.get(&n).copied()).unwrap_or([0; SECTOR as usize])
+        self.cache
+            .iter()
+            .rev()
+            .find(|c| c.0 == n)
+            .map(|c| c.1)
+            .or(self.medium.get(&n).copied())
+            .unwrap_or([0; SECTOR as usize])
     }
 
     /// Power comes back; `seed` decides which unsynced sectors had landed.
@@ -232,7 +249,8 @@ fn sfdisk_accepts_the_result() {
     let mut f = File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
     f.set_len(400 * MIB).unwrap();
     let script = "label: gpt\nstart=2048, size=8MiB, type=uefi, name=skerry-esp\nsize=16MiB, name=skerry-system\n";
-    let mut child = std::process::Command::new("sfdisk").arg("-q").arg(&path).stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let mut child =
+        std::process::Command::new("sfdisk").arg("-q").arg(&path).stdin(std::process::Stdio::piped()).spawn().unwrap();
     io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
     assert!(child.wait().unwrap().success());
     let found = read_copies(&f, size(400)).unwrap();
@@ -241,7 +259,10 @@ fn sfdisk_accepts_the_result() {
     let out = std::process::Command::new("sfdisk").args(["--verify", "--dump"]).arg(&path).output().unwrap();
     assert!(out.status.success(), "{out:?}");
     let verify = std::process::Command::new("sfdisk").arg("--verify").arg(&path).output().unwrap();
-    assert!(verify.stderr.is_empty() && String::from_utf8_lossy(&verify.stdout).contains("No errors detected"), "{verify:?}");
+    assert!(
+        verify.stderr.is_empty() && String::from_utf8_lossy(&verify.stdout).contains("No errors detected"),
+        "{verify:?}"
+    );
     let dump = std::process::Command::new("sfdisk").arg("--dump").arg(&path).output().unwrap();
     assert!(String::from_utf8_lossy(&dump.stdout).contains("name=\"skerry-data\""), "{dump:?}");
 }

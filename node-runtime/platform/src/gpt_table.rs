@@ -159,7 +159,12 @@ impl Header {
         }
         let mut entries: Vec<_> = b.chunks_exact(ENTRY_BYTES).map(Entry::parse).collect::<Result<_, _>>()?;
         entries.resize(ENTRIES, None);
-        let table = Table { disk_guid: self.disk_guid, first_usable: self.first_usable, last_usable: self.last_usable, entries };
+        let table = Table {
+            disk_guid: self.disk_guid,
+            first_usable: self.first_usable,
+            last_usable: self.last_usable,
+            entries,
+        };
         Ok(Copy { table, alternate_lba: self.alternate_lba })
     }
 }
@@ -226,7 +231,9 @@ impl Table {
         h[..8].copy_from_slice(b"EFI PART");
         h[8..12].copy_from_slice(&[0, 0, 1, 0]);
         h[12..16].copy_from_slice(&(HEADER_BYTES as u32).to_le_bytes());
-        for (at, v) in [(24, header_lba), (32, alternate), (40, self.first_usable), (48, self.last_usable), (72, entries_lba)] {
+        for (at, v) in
+            [(24, header_lba), (32, alternate), (40, self.first_usable), (48, self.last_usable), (72, entries_lba)]
+        {
             h[at..at + 8].copy_from_slice(&v.to_le_bytes());
         }
         h[56..72].copy_from_slice(&self.disk_guid);
@@ -271,8 +278,22 @@ mod tests {
 
     fn table() -> Table {
         let mut entries = vec![None; ENTRIES];
-        entries[0] = Some(Entry { type_guid: [1; 16], guid: [2; 16], first_lba: 2048, last_lba: 4095, flags: 4, name: "skerry-esp".into() });
-        entries[4] = Some(Entry { type_guid: [3; 16], guid: [4; 16], first_lba: 4096, last_lba: 8191, flags: 0, name: "größer".into() });
+        entries[0] = Some(Entry {
+            type_guid: [1; 16],
+            guid: [2; 16],
+            first_lba: 2048,
+            last_lba: 4095,
+            flags: 4,
+            name: "skerry-esp".into(),
+        });
+        entries[4] = Some(Entry {
+            type_guid: [3; 16],
+            guid: [4; 16],
+            first_lba: 4096,
+            last_lba: 8191,
+            flags: 0,
+            name: "größer".into(),
+        });
         Table { disk_guid: [9; 16], first_usable: 34, last_usable: 9966, entries }
     }
 

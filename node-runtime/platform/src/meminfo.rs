@@ -75,8 +75,11 @@ mod tests {
 
     #[test]
     fn meminfo_fields() {
-        let m = parse_meminfo("MemTotal:        1000 kB\nMemFree: 1 kB\nMemAvailable:     400 kB\nShmemHugePages: 7 kB\nShmem: 3 kB\n");
-        let expected = [("total", 1_024_000), ("available", 409_600), ("used", 614_400), ("free", 1024), ("shmem", 3072)];
+        let m = parse_meminfo(
+            "MemTotal:        1000 kB\nMemFree: 1 kB\nMemAvailable:     400 kB\nShmemHugePages: 7 kB\nShmem: 3 kB\n",
+        );
+        let expected =
+            [("total", 1_024_000), ("available", 409_600), ("used", 614_400), ("free", 1024), ("shmem", 3072)];
         assert_eq!(m, expected.map(|(k, v)| (k.to_owned(), v)).into());
         assert!(parse_meminfo("garbage").is_empty());
         let here = memory().unwrap();

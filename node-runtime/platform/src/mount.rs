@@ -11,12 +11,12 @@ use std::{
     path::Path,
 };
 
+pub use rustix::mount::{MountAttrFlags, MountFlags, UnmountFlags};
 use rustix::{
     fs::CWD,
     io::Errno,
     mount::{self as sys, FsMountFlags, FsOpenFlags, MoveMountFlags},
 };
-pub use rustix::mount::{MountAttrFlags, MountFlags, UnmountFlags};
 
 /// A mount operation that failed.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +62,8 @@ impl NewFs<'_> {
             format!("{} {source}", self.fs_type).trim_end().to_owned()
         };
         let ctx = sys::fsopen(self.fs_type, FsOpenFlags::FSOPEN_CLOEXEC).map_err(err("mount", what(), at))?;
-        let said = |what: String, e: Errno| MountError { kernel: kernel_messages(ctx.as_fd()), ..err("mount", what, at)(e) };
+        let said =
+            |what: String, e: Errno| MountError { kernel: kernel_messages(ctx.as_fd()), ..err("mount", what, at)(e) };
         for (key, value) in &self.options {
             let set = match *value {
                 "" => sys::fsconfig_set_flag(ctx.as_fd(), *key),
@@ -71,8 +72,13 @@ impl NewFs<'_> {
             set.map_err(|e| said(format!("{} with {key}={value}", what()), e))?;
         }
         sys::fsconfig_create(ctx.as_fd()).map_err(|e| said(what(), e))?;
-        let fd: OwnedFd = sys::fsmount(ctx.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, self.attributes).map_err(|e| said(what(), e))?;
-        sys::move_mount(fd.as_fd(), "", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(err("mount", what(), at))
+        let fd: OwnedFd =
+            sys::fsmount(ctx.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, self.attributes).map_err(|e| said(what(), e))?;
+        sys::move_mount(fd.as_fd(), "", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(err(
+            "mount",
+            what(),
+            at,
+        ))
     }
 }
 
@@ -93,7 +99,13 @@ fn kernel_messages(ctx: BorrowedFd<'_>) -> String {
 ///
 /// # Errors
 /// [`MountError`].
-pub fn mount_device(fs_type: &str, device: &Path, at: &Path, attributes: MountAttrFlags, data: &str) -> Result<(), MountError> {
+pub fn mount_device(
+    fs_type: &str,
+    device: &Path,
+    at: &Path,
+    attributes: MountAttrFlags,
+    data: &str,
+) -> Result<(), MountError> {
     let source = device.display().to_string();
     let mut options = vec![("source", source.as_str())];
     if attributes.contains(MountAttrFlags::MOUNT_ATTR_RDONLY) {
@@ -122,8 +134,12 @@ pub fn mount_virtual(fs_type: &str, at: &Path, attributes: MountAttrFlags, data:
 pub fn mount_erofs(image: BorrowedFd<'_>, at: &Path) -> Result<(), MountError> {
     // The kernel keeps the file open; the path is only used during the call.
     let source = format!("/proc/self/fd/{}", image.as_raw_fd());
-    NewFs { fs_type: "erofs", options: vec![("source", &source), ("ro", "")], attributes: MountAttrFlags::MOUNT_ATTR_RDONLY }
-        .mount_at(at)
+    NewFs {
+        fs_type: "erofs",
+        options: vec![("source", &source), ("ro", "")],
+        attributes: MountAttrFlags::MOUNT_ATTR_RDONLY,
+    }
+    .mount_at(at)
 }
 
 /// Mount a composefs tree read-only at `at`: the EROFS image behind `image` is
@@ -156,7 +172,13 @@ pub fn mount_composefs(image: BorrowedFd<'_>, objects: &Path, lower_at: &Path, a
 ///
 /// # Errors
 /// [`MountError`].
-pub fn mount_overlay(lower: &Path, upper: &Path, work: &Path, at: &Path, attributes: MountAttrFlags) -> Result<(), MountError> {
+pub fn mount_overlay(
+    lower: &Path,
+    upper: &Path,
+    work: &Path,
+    at: &Path,
+    attributes: MountAttrFlags,
+) -> Result<(), MountError> {
     let [lower, upper, work] = [lower, upper, work].map(|p| p.display().to_string());
     let options = vec![("source", "overlay"), ("lowerdir+", &lower), ("upperdir", &upper), ("workdir", &work)];
     NewFs { fs_type: "overlay", options, attributes }.mount_at(at)

@@ -107,7 +107,8 @@ pub fn make_private(dir: &Path) -> Result<(), NetnsError> {
 
 fn on_own_thread<T: Send>(path: &Path, work: impl FnOnce() -> Result<T, NetnsError> + Send) -> Result<T, NetnsError> {
     std::thread::scope(|s| {
-        let handle = std::thread::Builder::new().name("netns".into()).spawn_scoped(s, work).map_err(err("enter", path))?;
+        let handle =
+            std::thread::Builder::new().name("netns".into()).spawn_scoped(s, work).map_err(err("enter", path))?;
         match handle.join() {
             Ok(r) => r,
             Err(panic) => std::panic::resume_unwind(panic),

@@ -44,7 +44,12 @@ fn largest(all: BTreeMap<String, ProcessMemory>) -> BTreeMap<String, ProcessMemo
 /// Name and memory from `/proc/PID/status`; `None` for kernel threads.
 fn parse_status(text: &str) -> Option<(String, ProcessMemory)> {
     let name = text.lines().find_map(|l| l.strip_prefix("Name:"))?.trim();
-    let one = ProcessMemory { count: 1, rss_bytes: kib(text, "VmRSS")?, anon_bytes: kib(text, "RssAnon").unwrap_or(0), pss_bytes: None };
+    let one = ProcessMemory {
+        count: 1,
+        rss_bytes: kib(text, "VmRSS")?,
+        anon_bytes: kib(text, "RssAnon").unwrap_or(0),
+        pss_bytes: None,
+    };
     Some((name.to_owned(), one))
 }
 
@@ -70,7 +75,12 @@ mod tests {
     #[test]
     fn processes_of_one_name_are_added_up() {
         let dir = tempfile::tempdir().unwrap();
-        process(dir.path(), 1, "Name:\tsystemd\nVmRSS:\t  12 kB\nRssAnon:\t 2 kB\n", Some("00-ff ---p [rollup]\nRss: 12 kB\nPss: 5 kB\nPss_Anon: 2 kB\n"));
+        process(
+            dir.path(),
+            1,
+            "Name:\tsystemd\nVmRSS:\t  12 kB\nRssAnon:\t 2 kB\n",
+            Some("00-ff ---p [rollup]\nRss: 12 kB\nPss: 5 kB\nPss_Anon: 2 kB\n"),
+        );
         process(dir.path(), 2, "Name:\tkthreadd\nThreads:\t1\n", None);
         process(dir.path(), 7, "Name:\tshim\nVmRSS:\t3 kB\nRssAnon:\t1 kB\n", Some("Pss: 2 kB\n"));
         process(dir.path(), 8, "Name:\tshim\nVmRSS:\t3 kB\nRssAnon:\t1 kB\n", None);

@@ -113,7 +113,10 @@ mod tests {
     #[test]
     fn servers_of_links_in_order_without_doubles() {
         let links = [
-            link("eth0", "# This is private data. Do not parse.\nADMIN_STATE=configured\nDNS=10.0.2.3 2001:db8::1\nNTP=10.0.2.9\n"),
+            link(
+                "eth0",
+                "# This is private data. Do not parse.\nADMIN_STATE=configured\nDNS=10.0.2.3 2001:db8::1\nNTP=10.0.2.9\n",
+            ),
             link("eth1", "DNS=10.0.2.3 192.0.2.53\n"),
         ];
         let text = render(&links, "OPER_STATE=routable\nDNS=192.0.2.99\n");

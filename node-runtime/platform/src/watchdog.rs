@@ -48,7 +48,9 @@ impl Watchdog {
         let name = path.display().to_string();
         let file = match OpenOptions::new().write(true).open(path) {
             Ok(f) => f,
-            Err(e) if e.kind() == io::ErrorKind::NotFound || e.raw_os_error() == Some(nix::libc::ENODEV) => return Ok(None),
+            Err(e) if e.kind() == io::ErrorKind::NotFound || e.raw_os_error() == Some(nix::libc::ENODEV) => {
+                return Ok(None);
+            }
             Err(source) => return Err(WatchdogError { operation: "open", path: name, source }),
         };
         let mut accepted = i32::try_from(timeout_secs).unwrap_or(i32::MAX);
@@ -64,7 +66,11 @@ impl Watchdog {
     /// # Errors
     /// [`WatchdogError`].
     pub fn feed(&mut self) -> Result<(), WatchdogError> {
-        self.file.write_all(b"\0").map_err(|source| WatchdogError { operation: "feed", path: self.path.clone(), source })
+        self.file.write_all(b"\0").map_err(|source| WatchdogError {
+            operation: "feed",
+            path: self.path.clone(),
+            source,
+        })
     }
 }
 

@@ -32,7 +32,9 @@ pub fn step(mut state: State, event: Event, env: &Env) -> Result<(State, Vec<Act
         (phase, Event::Timer) => on_timer(s, phase, env),
         (Phase::Checking { offer: None }, Event::Offered(offer)) => on_offer(s, offer, env),
         (Phase::Checking { offer: Some(offer) }, Event::Planned(plan)) if plan.candidate == offer => on_plan(s, plan),
-        (Phase::Fetching { plan, .. }, Event::Received { received, progress }) => on_received(s, plan, received, progress),
+        (Phase::Fetching { plan, .. }, Event::Received { received, progress }) => {
+            on_received(s, plan, received, progress)
+        }
         (Phase::Fetching { plan, .. }, Event::Fetched) => {
             s.phase = Phase::Staging { candidate: plan.candidate.clone() };
             vec![Action::Stage(plan.candidate)]
@@ -195,7 +197,8 @@ fn on_health(
     }
     let reason = problem.after(env.policy.health_timeout_secs);
     let Some(previous) = s.previous.clone() else {
-        let line = format!("release {} is not healthy: {reason}; there is no release to go back to", s.running.sequence);
+        let line =
+            format!("release {} is not healthy: {reason}; there is no release to go back to", s.running.sequence);
         s.last_error = Some(one_line(&line));
         let deadline_at = now + env.policy.health_timeout_secs;
         s.phase = Phase::Trial { deadline_at, healthy_since: None, problem: Some(problem) };

@@ -38,7 +38,11 @@ fn check_action(action: &Action, before: &State, s: &State) {
         }
         Action::Plan(r) | Action::Fetch(r) | Action::Stage(r) => {
             assert!(s.failure_of(r.sequence).is_none(), "failed release {} tried again", r.sequence);
-            assert!(r.sequence > before.running.sequence || matches!(action, Action::Stage(_)), "went back to {}", r.sequence);
+            assert!(
+                r.sequence > before.running.sequence || matches!(action, Action::Stage(_)),
+                "went back to {}",
+                r.sequence
+            );
         }
         Action::Prune { keep } => {
             let wanted = std::iter::once(&s.running).chain(&s.previous).chain(s.phase.candidate());

@@ -16,8 +16,7 @@ use skerry_update_core::{Plan, TufFloor};
 use tough::{ExpirationEnforcement, IntoVec as _, Limits, Repository, RepositoryLoader, TargetName};
 
 use crate::{
-    Config, UpdateError,
-    config,
+    Config, UpdateError, config,
     error::io,
     facilities::Facilities,
     source::Source,

@@ -2,12 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use skerry_formats::{
-    baked::NodeConfig,
-    layout,
-    status::ReleaseRef,
-    versioned::Document as _,
-};
+use skerry_formats::{baked::NodeConfig, layout, status::ReleaseRef, versioned::Document as _};
 use skerry_update_core::Policy;
 
 /// Bytes after which a download is made durable: little enough to lose, much

@@ -280,7 +280,8 @@ impl Daemon {
     }
 
     async fn check(&mut self) -> Result<ReleaseRef, UpdateError> {
-        let update = self.node.update.clone().ok_or_else(|| UpdateError::NoTarget("configured update source".into()))?;
+        let update =
+            self.node.update.clone().ok_or_else(|| UpdateError::NoTarget("configured update source".into()))?;
         self.repo = None;
         refresh_name_servers(&self.cfg);
         let source = Source::new(&update.url)?;
@@ -351,12 +352,16 @@ impl Daemon {
         }
     }
 
-    fn prepare_fetch(&self, sequence: Sequence) -> Result<(Fetcher, Vec<skerry_formats::index::IndexEntry>), UpdateError> {
+    fn prepare_fetch(
+        &self,
+        sequence: Sequence,
+    ) -> Result<(Fetcher, Vec<skerry_formats::index::IndexEntry>), UpdateError> {
         let candidate = stage::kept(&self.cfg, &self.node, sequence)?;
         let missing = self.store().missing(&candidate.index)?;
         self.store().check_room(&missing)?;
         let detail = || "the connection was not kept".into();
-        let source = self.source.clone().ok_or_else(|| UpdateError::Staging { sequence: sequence.0, detail: detail() })?;
+        let source =
+            self.source.clone().ok_or_else(|| UpdateError::Staging { sequence: sequence.0, detail: detail() })?;
         Ok((Fetcher { cfg: self.cfg.clone(), fac: self.fac.clone(), source }, missing))
     }
 }

@@ -1,6 +1,9 @@
 //! Why a step of an update did not work, and who is to blame.
 
-use std::{io, path::{Path, PathBuf}};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use skerry_formats::{FormatError, ObjectDigest};
 use skerry_platform::esp::EspError;
@@ -111,7 +114,9 @@ impl UpdateError {
             Self::NoRoom { .. } => Cause::DiskFull,
             Self::Io { source, .. } if is_full(source) => Cause::DiskFull,
             Self::Esp(e) if chain(e).any(|e| e.downcast_ref::<io::Error>().is_some_and(is_full)) => Cause::DiskFull,
-            Self::Io { .. } | Self::Esp(_) | Self::Staging { .. } | Self::Format { .. } | Self::Worker(_) => Cause::Local,
+            Self::Io { .. } | Self::Esp(_) | Self::Staging { .. } | Self::Format { .. } | Self::Worker(_) => {
+                Cause::Local
+            }
         }
     }
 

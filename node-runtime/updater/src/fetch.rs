@@ -51,7 +51,11 @@ impl Fetcher {
     ///
     /// # Errors
     /// The first error of any object.
-    pub async fn run(&self, missing: Vec<IndexEntry>, report: mpsc::UnboundedSender<Progress>) -> Result<(), UpdateError> {
+    pub async fn run(
+        &self,
+        missing: Vec<IndexEntry>,
+        report: mpsc::UnboundedSender<Progress>,
+    ) -> Result<(), UpdateError> {
         let staging = self.cfg.system(STAGING_DIR);
         self.fac.create_dir_all(&staging).map_err(io("create", &staging))?;
         let mut progress = Progress {

@@ -39,7 +39,9 @@ pub fn judge(doc: Option<&OrchestratorStatus>, boot_secs: u64) -> Result<(), Pro
     }
     match doc.workloads.iter().find(|w| w.ready != w.desired) {
         None => Ok(()),
-        Some(w) => Err(problem(format!("workload {}/{}: {}/{} Ready", w.namespace, w.name, w.ready, w.desired), &w.message)),
+        Some(w) => {
+            Err(problem(format!("workload {}/{}: {}/{} Ready", w.namespace, w.name, w.ready, w.desired), &w.message))
+        }
     }
 }
 

@@ -53,7 +53,8 @@ pub fn kept(cfg: &Config, node: &NodeConfig, sequence: Sequence) -> Result<Candi
     let dir = staged_release_dir(cfg, sequence);
     let read = |name: &str| {
         let path = dir.join(name);
-        fs::read(&path).map_err(|e| UpdateError::Staging { sequence: sequence.0, detail: format!("{}: {e}", path.display()) })
+        fs::read(&path)
+            .map_err(|e| UpdateError::Staging { sequence: sequence.0, detail: format!("{}: {e}", path.display()) })
     };
     let (release_bytes, sig_bytes, index_bytes) = (read(RELEASE_FILE)?, read(RELEASE_SIG_FILE)?, read(INDEX_FILE)?);
     let damaged = |e: UpdateError| UpdateError::Staging { sequence: sequence.0, detail: e.line() };

@@ -150,7 +150,14 @@ impl Store<'_> {
         self.drop_part(&e.digest)
     }
 
-    fn reveal(&self, e: &IndexEntry, found: ObjectDigest, tmp: &Path, to: &Path, dir: &Path) -> Result<(), UpdateError> {
+    fn reveal(
+        &self,
+        e: &IndexEntry,
+        found: ObjectDigest,
+        tmp: &Path,
+        to: &Path,
+        dir: &Path,
+    ) -> Result<(), UpdateError> {
         let found = match e.role {
             Role::Uki => Some(found),
             Role::Data | Role::Erofs => {

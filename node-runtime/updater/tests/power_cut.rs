@@ -25,9 +25,7 @@ fn remaining(node: &Node, made: &Made) -> u64 {
         Role::Uki => store::hash_file(&store::staged_uki(&cfg, &e.digest)).ok() != Some(e.digest),
         _ => !node.sealed(&e.digest),
     });
-    missing
-        .map(|e| e.compressed_bytes - fs::metadata(store::part_path(&cfg, &e.digest)).map_or(0, |m| m.len()))
-        .sum()
+    missing.map(|e| e.compressed_bytes - fs::metadata(store::part_path(&cfg, &e.digest)).map_or(0, |m| m.len())).sum()
 }
 
 /// Object bytes that a life asked for.

@@ -16,8 +16,7 @@ const META: Shape = Obj(&[
     ("creationTimestamp", Ignored),
 ]);
 
-const TEMPLATE_META: Shape =
-    Obj(&[("labels", StrMap), ("annotations", StrMap), ("creationTimestamp", Ignored)]);
+const TEMPLATE_META: Shape = Obj(&[("labels", StrMap), ("annotations", StrMap), ("creationTimestamp", Ignored)]);
 
 const SECCOMP: Shape = Obj(&[("type", OneOf(&["RuntimeDefault", "Unconfined"]))]);
 
@@ -55,14 +54,7 @@ const CONTAINER: Shape = Obj(&[
             ("valueFrom", Obj(&[("fieldRef", Obj(&[("apiVersion", OneOf(&["v1"])), ("fieldPath", Str)]))])),
         ])),
     ),
-    (
-        "ports",
-        List(&Obj(&[
-            ("name", Str),
-            ("containerPort", Int(1, 65535)),
-            ("protocol", OneOf(&["TCP", "UDP"])),
-        ])),
-    ),
+    ("ports", List(&Obj(&[("name", Str), ("containerPort", Int(1, 65535)), ("protocol", OneOf(&["TCP", "UDP"]))]))),
     ("resources", Obj(&[("limits", RESOURCES), ("requests", RESOURCES)])),
     (
         "securityContext",
@@ -87,10 +79,7 @@ const POD: Shape = Obj(&[
     ("containers", List(&CONTAINER)),
     (
         "volumes",
-        List(&Obj(&[
-            ("name", Str),
-            ("emptyDir", Obj(&[("medium", OneOf(&["", "Memory"])), ("sizeLimit", Quantity)])),
-        ])),
+        List(&Obj(&[("name", Str), ("emptyDir", Obj(&[("medium", OneOf(&["", "Memory"])), ("sizeLimit", Quantity)]))])),
     ),
     (
         "securityContext",

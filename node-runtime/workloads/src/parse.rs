@@ -113,8 +113,7 @@ fn documents(file: &str, bytes: &[u8]) -> Result<Vec<Value>, Problem> {
         return Err(whole(format!("the file is larger than {FILE_BYTES_MAX} bytes; split it")));
     }
     let text = std::str::from_utf8(bytes).map_err(|e| whole(format!("not UTF-8: {e}")))?;
-    let values: Vec<Value> =
-        serde_saphyr::from_multiple(text).map_err(|e| whole(format!("not valid YAML: {e}")))?;
+    let values: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|e| whole(format!("not valid YAML: {e}")))?;
     Ok(values.into_iter().filter(|v| !v.is_null()).collect())
 }
 
@@ -129,9 +128,7 @@ fn parse_document(origin: Origin, mut value: Value) -> Result<Workload, Vec<Prob
             typed(&value, &fields::DEPLOYMENT, &mut out).map(|o| Object::Deployment(Box::new(o)))
         }
         ("v1", "Service") => typed(&value, &fields::SERVICE, &mut out).map(|o| Object::Service(Box::new(o))),
-        ("v1", "Namespace") => {
-            typed(&value, &fields::NAMESPACE, &mut out).map(|o| Object::Namespace(Box::new(o)))
-        }
+        ("v1", "Namespace") => typed(&value, &fields::NAMESPACE, &mut out).map(|o| Object::Namespace(Box::new(o))),
         _ => {
             out.add(
                 "kind",
@@ -159,9 +156,7 @@ fn typed<T: DeserializeOwned>(value: &Value, shape: &Shape, out: &mut Collector<
     }
     let mut value = value.clone();
     shape::quantities_to_text(&mut value, shape);
-    serde_json::from_value(value)
-        .map_err(|e| out.add("", format!("not an object of this kind: {e}")))
-        .ok()
+    serde_json::from_value(value).map_err(|e| out.add("", format!("not an object of this kind: {e}"))).ok()
 }
 
 fn with_namespace(mut object: Object) -> Object {

@@ -5,9 +5,7 @@
 //! parser refuses anyway are checked too, so that the profile does not depend
 //! on what else is supported.
 
-use k8s_openapi::api::core::v1::{
-    Capabilities, Container, LifecycleHandler, PodSpec, Probe, SeccompProfile, Volume,
-};
+use k8s_openapi::api::core::v1::{Capabilities, Container, LifecycleHandler, PodSpec, Probe, SeccompProfile, Volume};
 
 use crate::{Object, Problem, Workload, problem::Collector};
 
@@ -25,8 +23,7 @@ const SYSCTLS_SAFE: [&str; 9] = [
     "net.ipv4.tcp_fin_timeout",
     "net.ipv4.tcp_keepalive_intvl",
 ];
-const SYSCTLS_SAFE_MORE: [&str; 3] =
-    ["net.ipv4.tcp_keepalive_probes", "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"];
+const SYSCTLS_SAFE_MORE: [&str; 3] = ["net.ipv4.tcp_keepalive_probes", "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"];
 
 /// Every violation of the "restricted" profile.
 pub fn check_restricted(workloads: &[Workload]) -> Vec<Problem> {
@@ -49,9 +46,7 @@ pub fn check_restricted(workloads: &[Workload]) -> Vec<Problem> {
 }
 
 fn check_pod(pod: &PodSpec, out: &mut Collector<'_>) {
-    for (name, value) in
-        [("hostNetwork", pod.host_network), ("hostPID", pod.host_pid), ("hostIPC", pod.host_ipc)]
-    {
+    for (name, value) in [("hostNetwork", pod.host_network), ("hostPID", pod.host_pid), ("hostIPC", pod.host_ipc)] {
         if value == Some(true) {
             out.add(format!("{POD}.{name}"), "must not be true");
         }

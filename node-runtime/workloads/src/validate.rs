@@ -11,11 +11,7 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
-use crate::{
-    Object, Problem, Workload,
-    problem::Collector,
-    quantity,
-};
+use crate::{Object, Problem, Workload, problem::Collector, quantity};
 
 const POD: &str = "spec.template.spec";
 
@@ -39,11 +35,7 @@ pub(crate) fn object(object: &Object, out: &mut Collector<'_>) {
 
 fn is_dns_label(text: &str, max: usize) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    !text.is_empty()
-        && text.len() <= max
-        && text.bytes().all(inner)
-        && !text.starts_with('-')
-        && !text.ends_with('-')
+    !text.is_empty() && text.len() <= max && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
 }
 
 fn dns_label(text: &str, max: usize, field: &str, out: &mut Collector<'_>) {
@@ -150,21 +142,18 @@ fn env(c: &Container, field: &str, out: &mut Collector<'_>) {
             (_, Some(None)) => out.add(format!("{here}.valueFrom"), "has no source; supported is fieldRef"),
             (_, Some(Some(path))) if !field_path_known(path) => out.add(
                 format!("{here}.valueFrom.fieldRef.fieldPath"),
-                format!("{path:?} is not supported; supported are {}, metadata.labels['KEY'], metadata.annotations['KEY']", FIELD_PATHS.join(", ")),
+                format!(
+                    "{path:?} is not supported; supported are {}, metadata.labels['KEY'], metadata.annotations['KEY']",
+                    FIELD_PATHS.join(", ")
+                ),
             ),
             _ => {}
         }
     }
 }
 
-const FIELD_PATHS: [&str; 6] = [
-    "metadata.name",
-    "metadata.namespace",
-    "metadata.uid",
-    "spec.nodeName",
-    "status.podIP",
-    "status.hostIP",
-];
+const FIELD_PATHS: [&str; 6] =
+    ["metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "status.podIP", "status.hostIP"];
 
 fn field_path_known(path: &str) -> bool {
     let keyed = |prefix: &str| {
@@ -177,7 +166,9 @@ fn resources(c: &Container, field: &str, out: &mut Collector<'_>) {
     let Some(r) = &c.resources else { return };
     for key in ["cpu", "memory"] {
         let get = |m: &Option<BTreeMap<String, _>>| {
-            m.as_ref().and_then(|m| m.get(key)).and_then(|q: &k8s_openapi::apimachinery::pkg::api::resource::Quantity| quantity::millis(&q.0))
+            m.as_ref()
+                .and_then(|m| m.get(key))
+                .and_then(|q: &k8s_openapi::apimachinery::pkg::api::resource::Quantity| quantity::millis(&q.0))
         };
         let (limit, request) = (get(&r.limits), get(&r.requests));
         if let (Some(l), Some(q)) = (limit, request)

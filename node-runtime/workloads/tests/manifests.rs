@@ -53,13 +53,19 @@ fn problems(from: &str, to: &str) -> String {
 #[test]
 fn a_good_file() {
     let w = parse(GOOD).unwrap();
-    assert_eq!(w.iter().map(|w| w.object.title()).collect::<Vec<_>>(), ["Deployment default/web", "Service default/web", "Namespace default"]);
+    assert_eq!(
+        w.iter().map(|w| w.object.title()).collect::<Vec<_>>(),
+        ["Deployment default/web", "Service default/web", "Namespace default"]
+    );
     let Object::Deployment(d) = &w[0].object else { panic!("{w:?}") };
     let spec = d.spec.clone().unwrap();
     assert_eq!(spec.replicas, Some(2));
     let uses = images_used(&w);
     assert_eq!(uses.len(), 1);
-    assert_eq!((uses[0].image.as_str(), uses[0].field.as_str()), ("localhost/web:1", "spec.template.spec.containers[0].image"));
+    assert_eq!(
+        (uses[0].image.as_str(), uses[0].field.as_str()),
+        ("localhost/web:1", "spec.template.spec.containers[0].image")
+    );
     assert_eq!(check_restricted(&w), []);
 }
 
@@ -174,8 +180,19 @@ fn restricted_profile_on_fields_that_are_not_supported() {
     d.spec.as_mut().unwrap().template.spec = Some(serde_json::from_value(pod).unwrap());
     let found: Vec<String> = check_restricted(&w).into_iter().map(|p| p.field).collect();
     for want in [
-        "hostNetwork", "hostPID", "hostIPC", "volumes[0]", "volumes[1]", "sysctls[0]", "seLinuxOptions.user",
-        "appArmorProfile.type", "privileged", "procMount", "hostPort", "livenessProbe", "drop",
+        "hostNetwork",
+        "hostPID",
+        "hostIPC",
+        "volumes[0]",
+        "volumes[1]",
+        "sysctls[0]",
+        "seLinuxOptions.user",
+        "appArmorProfile.type",
+        "privileged",
+        "procMount",
+        "hostPort",
+        "livenessProbe",
+        "drop",
     ] {
         assert!(found.iter().any(|f| f.ends_with(want)), "{want}: {found:?}");
     }

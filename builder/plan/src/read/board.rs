@@ -11,7 +11,10 @@ const FIELDS: &[Field] = &[
     must("name", Type::Str(check::board)),
     must("description", Type::Str(check::line)),
     must("arch", Type::Str(check::arch)),
-    must("kernel", Type::Table(&[must("package", Type::Str(check::package)), may("args", Type::List(check::kernel_arg))])),
+    must(
+        "kernel",
+        Type::Table(&[must("package", Type::Str(check::package)), may("args", Type::List(check::kernel_arg))]),
+    ),
     must("modules", Type::Table(&[must("initrd", Type::List(check::glob)), must("system", Type::List(check::glob))])),
     may("firmware", Type::Table(&[may("packages", Type::List(check::package)), may("files", Type::List(check::glob))])),
     must(

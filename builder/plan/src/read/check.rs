@@ -4,7 +4,11 @@ use std::net::SocketAddr;
 
 /// A line of text that is not empty.
 pub(crate) fn line(s: &str) -> Result<(), String> {
-    if s.trim().is_empty() || s.contains(char::is_control) { Err("must be one line that is not empty".into()) } else { Ok(()) }
+    if s.trim().is_empty() || s.contains(char::is_control) {
+        Err("must be one line that is not empty".into())
+    } else {
+        Ok(())
+    }
 }
 
 fn name_up_to(s: &str, max: usize) -> Result<(), String> {
@@ -61,7 +65,8 @@ pub(crate) fn board(s: &str) -> Result<(), String> {
         return path(s);
     }
     // Debian writes x86_64, so board names may carry an underscore.
-    name_up_to(&s.replace('_', "-"), 40).map_err(|_| "must be the name of a board, or the path of a board file ending in .toml".into())
+    name_up_to(&s.replace('_', "-"), 40)
+        .map_err(|_| "must be the name of a board, or the path of a board file ending in .toml".into())
 }
 
 /// A glob over relative paths.
@@ -69,7 +74,11 @@ pub(crate) fn glob(s: &str) -> Result<(), String> {
     if s.is_empty() || s.starts_with('/') || s.split('/').any(|p| p == "..") {
         return Err("must be a pattern relative to the root, such as usr/bin/ethtool".into());
     }
-    globset::GlobBuilder::new(s).literal_separator(true).build().map(|_| ()).map_err(|e| format!("not a valid pattern: {}", e.kind()))
+    globset::GlobBuilder::new(s)
+        .literal_separator(true)
+        .build()
+        .map(|_| ())
+        .map_err(|e| format!("not a valid pattern: {}", e.kind()))
 }
 
 /// Base URL of an update repository.

@@ -44,7 +44,11 @@ pub fn parse(file: &str, text: &str) -> Result<Lock, Vec<Problem>> {
         if lock.version != crate::lock::VERSION {
             report.at(
                 span_of(doc, &["version"]),
-                format!("version {} of the lock is not known here (known: {}); run `skerry lock` again", lock.version, crate::lock::VERSION),
+                format!(
+                    "version {} of the lock is not known here (known: {}); run `skerry lock` again",
+                    lock.version,
+                    crate::lock::VERSION
+                ),
             );
         }
     })

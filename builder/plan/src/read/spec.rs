@@ -124,24 +124,42 @@ fn doubled(names: &[String], path: &[&str], doc: &DeTable<'_>, report: &mut Repo
     }
 }
 
-fn unique<'s>(values: impl Iterator<Item = &'s str>, table: &str, key: &str, doc: &DeTable<'_>, report: &mut Reporter<'_>) {
+fn unique<'s>(
+    values: impl Iterator<Item = &'s str>,
+    table: &str,
+    key: &str,
+    doc: &DeTable<'_>,
+    report: &mut Reporter<'_>,
+) {
     let mut seen = BTreeSet::new();
     for (i, value) in values.enumerate() {
         if !seen.insert(value) {
-            report.at(span_of(doc, &[table, &i.to_string(), key]), format!("two [[{table}]] have the {key} {value:?}; each needs its own"));
+            report.at(
+                span_of(doc, &[table, &i.to_string(), key]),
+                format!("two [[{table}]] have the {key} {value:?}; each needs its own"),
+            );
         }
     }
 }
 
 fn app(app: &AppSpec, index: &str, doc: &DeTable<'_>, report: &mut Reporter<'_>) {
     if app.layout.is_some() && app.archive.is_some() {
-        report.at(span_of(doc, &["app", index, "archive"]), format!("app {:?} has both a layout and an archive; keep one", app.name));
+        report.at(
+            span_of(doc, &["app", index, "archive"]),
+            format!("app {:?} has both a layout and an archive; keep one", app.name),
+        );
     }
     let digest = app.image.split_once('@').map(|(_, d)| d);
     let span = || span_of(doc, &["app", index, "image"]);
     match digest {
         Some(d) if d.strip_prefix("sha256:").is_none_or(|hex| check::sha256(hex).is_err()) => {
-            report.at(span(), format!("app.image = {:?}: the part after @ must be sha256: and 64 lower-case hex characters", app.image));
+            report.at(
+                span(),
+                format!(
+                    "app.image = {:?}: the part after @ must be sha256: and 64 lower-case hex characters",
+                    app.image
+                ),
+            );
         }
         None if app.layout.is_none() && app.archive.is_none() => report.at(
             span(),
@@ -160,12 +178,18 @@ fn health(spec: &ImageSpec, doc: &DeTable<'_>, report: &mut Reporter<'_>) {
     if health.stable_secs >= health.timeout_secs {
         report.at(
             span_of(doc, &["health"]),
-            format!("health.stable_secs ({}) must be less than health.timeout_secs ({})", health.stable_secs, health.timeout_secs),
+            format!(
+                "health.stable_secs ({}) must be less than health.timeout_secs ({})",
+                health.stable_secs, health.timeout_secs
+            ),
         );
     }
     let mut seen = BTreeSet::new();
     for (i, check) in health.checks.iter().enumerate().filter(|(_, c)| !seen.insert(&c.name)) {
-        report.at(span_of(doc, &["health", "check", &i.to_string(), "name"]), format!("two health checks have the name {:?}", check.name));
+        report.at(
+            span_of(doc, &["health", "check", &i.to_string(), "name"]),
+            format!("two health checks have the name {:?}", check.name),
+        );
     }
 }
 
@@ -189,7 +213,10 @@ pub fn check_files(file: &str, text: &str, spec: &ImageSpec, found: impl Fn(&str
         let name: Vec<&str> = key.iter().copied().filter(|k| k.parse::<usize>().is_err()).collect();
         let name = name.join(".");
         let message = match (found(path), want) {
-            (Found::Nothing, _) => format!("{name} = {path:?}: no such {}; {advice}", if want == Found::Folder { "folder" } else { "file" }),
+            (Found::Nothing, _) => format!(
+                "{name} = {path:?}: no such {}; {advice}",
+                if want == Found::Folder { "folder" } else { "file" }
+            ),
             (Found::File, Found::Folder) => format!("{name} = {path:?} is not a folder"),
             (Found::Folder, Found::File) => format!("{name} = {path:?} is a folder, not a file"),
             _ => return,

@@ -30,7 +30,12 @@ fn read_back(image: &[u8]) -> BTreeMap<String, Facts> {
     found
 }
 
-fn walk(fs: &FileSystem<Sha256HashValue>, dir: &Directory<Sha256HashValue>, at: &str, found: &mut BTreeMap<String, Facts>) {
+fn walk(
+    fs: &FileSystem<Sha256HashValue>,
+    dir: &Directory<Sha256HashValue>,
+    at: &str,
+    found: &mut BTreeMap<String, Facts>,
+) {
     found.insert(at.to_string(), facts(&dir.stat, "dir".into()));
     for (name, inode) in dir.entries() {
         let path = format!("{at}{}{}", if at.is_empty() { "" } else { "/" }, name.to_str().unwrap());

@@ -36,7 +36,8 @@ pub(crate) fn any_tree() -> impl Strategy<Value = Tree> {
     prop::collection::vec((path, entry), 0..40).prop_map(|entries| {
         let mut tree = Tree::new(origin());
         for (path, entry) in entries {
-            let under_a_leaf = path.match_indices('/').any(|(i, _)| tree.get(&path[..i]).is_some_and(|e| e.kind != Kind::Dir));
+            let under_a_leaf =
+                path.match_indices('/').any(|(i, _)| tree.get(&path[..i]).is_some_and(|e| e.kind != Kind::Dir));
             if !under_a_leaf && tree.get(&path).is_none() {
                 tree.insert(path, entry);
             }

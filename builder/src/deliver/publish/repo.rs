@@ -1,11 +1,7 @@
 //! The TUF metadata of a repository: load what is there, add targets, write the
 //! next version.
 
-use std::{
-    collections::HashMap,
-    num::NonZeroU64,
-    path::Path,
-};
+use std::{collections::HashMap, num::NonZeroU64, path::Path};
 
 use skerry_formats::Sha256Digest;
 use tough::{
@@ -69,9 +65,13 @@ impl Metadata {
         if store.size(&timestamp).map_err(|e| store.error("looking at", &timestamp, e))?.is_none() {
             return Ok(None);
         }
-        let loader = RepositoryLoader::new(&root_bytes, folder_url(&store.root().join(METADATA))?, folder_url(&store.root().join(TARGETS))?)
-            .transport(FilesystemTransport)
-            .expiration_enforcement(ExpirationEnforcement::Unsafe);
+        let loader = RepositoryLoader::new(
+            &root_bytes,
+            folder_url(&store.root().join(METADATA))?,
+            folder_url(&store.root().join(TARGETS))?,
+        )
+        .transport(FilesystemTransport)
+        .expiration_enforcement(ExpirationEnforcement::Unsafe);
         let repo = block_on(loader.load())
             .map_err(|source| PublishError::Repository { repo: store.root().into(), source: Box::new(source) })?;
         let snapshot = &repo.snapshot().signed;
@@ -153,7 +153,8 @@ struct UsedVersions {
 impl UsedVersions {
     fn scan(store: &dyn Store) -> Result<Self, PublishError> {
         let names = store.list(METADATA).map_err(|e| store.error("reading the folder", METADATA, e))?;
-        let highest = |suffix: &str| names.iter().filter_map(|n| n.strip_suffix(suffix)?.parse().ok()).max().unwrap_or(0);
+        let highest =
+            |suffix: &str| names.iter().filter_map(|n| n.strip_suffix(suffix)?.parse().ok()).max().unwrap_or(0);
         Ok(Self { targets: highest(".targets.json"), snapshot: highest(".snapshot.json") })
     }
 }
@@ -177,13 +178,16 @@ fn describe(file: &SignedFile) -> Metafile {
 }
 
 fn parse_root(bytes: &[u8]) -> Result<Root, PublishError> {
-    let signed: Signed<Root> =
-        serde_json::from_slice(bytes).map_err(|e| PublishError::Tuf(format!("root.json is no TUF root metadata: {e}")))?;
+    let signed: Signed<Root> = serde_json::from_slice(bytes)
+        .map_err(|e| PublishError::Tuf(format!("root.json is no TUF root metadata: {e}")))?;
     Ok(signed.signed)
 }
 
 fn folder_url(path: &Path) -> Result<Url, PublishError> {
-    let absolute = std::path::absolute(path)
-        .map_err(|source| PublishError::Io { operation: "resolving", path: path.into(), source })?;
+    let absolute = std::path::absolute(path).map_err(|source| PublishError::Io {
+        operation: "resolving",
+        path: path.into(),
+        source,
+    })?;
     Url::from_directory_path(&absolute).map_err(|()| PublishError::Tuf(format!("{} makes no URL", absolute.display())))
 }

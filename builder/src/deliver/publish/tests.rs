@@ -244,7 +244,8 @@ fn refresh_needs_no_targets_key_and_moves_only_the_dates() {
     let changed: Vec<_> = after.iter().filter(|(n, d)| before.get(*n) != Some(d)).map(|(n, _)| n.as_str()).collect();
     assert_eq!(changed, ["metadata/2.snapshot.json", "metadata/timestamp.json"]);
     let expires = |name: &str| {
-        let json: serde_json::Value = serde_json::from_slice(&fs::read(b.repo().join("metadata").join(name)).unwrap()).unwrap();
+        let json: serde_json::Value =
+            serde_json::from_slice(&fs::read(b.repo().join("metadata").join(name)).unwrap()).unwrap();
         json["signed"]["expires"].as_str().unwrap().to_string()
     };
     assert_eq!(expires("timestamp.json"), "2026-03-11T00:00:00Z");
@@ -264,7 +265,9 @@ fn keys_of_a_stranger() {
     let mixed = publish(&b.repo(), &request(&dir, "stable"), &mixed, &Progress::none()).unwrap_err();
     assert!(matches!(mixed, PublishError::Sign(_)), "{mixed}");
     assert_eq!(b.client("stable"), Some(Sequence(1)));
-    let metadata = |s: &BTreeMap<String, Sha256Digest>| s.iter().filter(|(n, _)| n.starts_with(METADATA)).map(|(n, d)| (n.clone(), *d)).collect::<Vec<_>>();
+    let metadata = |s: &BTreeMap<String, Sha256Digest>| {
+        s.iter().filter(|(n, _)| n.starts_with(METADATA)).map(|(n, d)| (n.clone(), *d)).collect::<Vec<_>>()
+    };
     assert_eq!(metadata(&snapshot(&b.repo())), metadata(&before));
 }
 
@@ -272,7 +275,8 @@ fn keys_of_a_stranger() {
 fn an_object_of_another_compressor_is_not_replaced() {
     let b = Bench::new();
     b.publish(1).unwrap();
-    let digest: ObjectDigest = Index::parse(&fs::read(b.release(&Sample::new(2)).join(INDEX_FILE)).unwrap()).unwrap().entries()[0].digest;
+    let digest: ObjectDigest =
+        Index::parse(&fs::read(b.release(&Sample::new(2)).join(INDEX_FILE)).unwrap()).unwrap().entries()[0].digest;
     let path = b.repo().join(OBJECTS).join(compressed_path(&digest));
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, "other bytes").unwrap();

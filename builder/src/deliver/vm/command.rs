@@ -57,7 +57,12 @@ fn args(config: &VmConfig, firmware: &Firmware, vars: &Path) -> Vec<OsString> {
     add(&["-device", "i6300esb", "-action", "watchdog=reset"]);
     // Without romfile= and bootindex the firmware tries the network first, for
     // a minute.
-    add(&["-device", "virtio-blk-pci,drive=disk0,bootindex=1", "-device", &format!("virtio-net-pci,netdev=net0,romfile=,id={NIC}")]);
+    add(&[
+        "-device",
+        "virtio-blk-pci,drive=disk0,bootindex=1",
+        "-device",
+        &format!("virtio-net-pci,netdev=net0,romfile=,id={NIC}"),
+    ]);
     add(&["-netdev", &netdev(config)]);
     args.extend(disk_args(config));
     args.extend(console_args(config));

@@ -48,7 +48,9 @@ pub fn prepare_disk(image: &Path) -> Result<PathBuf, VmError> {
 pub fn work_copy(image: &Path, to: &Path, size_bytes_min: u64) -> Result<(), VmError> {
     let file = File::open(image).map_err(VmError::io("open", image))?;
     let mut head = BufReader::with_capacity(1 << 20, file);
-    let zstd_magic = std::io::BufRead::fill_buf(&mut head).map_err(VmError::io("read", image))?.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
+    let zstd_magic = std::io::BufRead::fill_buf(&mut head)
+        .map_err(VmError::io("read", image))?
+        .starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
     let mut reader: Box<dyn Read> = if zstd_magic {
         Box::new(zstd::stream::read::Decoder::with_buffer(head).map_err(VmError::io("decompress", image))?)
     } else {

@@ -213,7 +213,11 @@ impl Vm {
     /// # Errors
     /// If QEMU cannot be reached or refuses.
     pub fn plug(&self, up: bool) -> std::io::Result<()> {
-        qmp::execute(&self.control.path().join(CONTROL), "set_link", serde_json::json!({"name": command::NIC, "up": up}))
+        qmp::execute(
+            &self.control.path().join(CONTROL),
+            "set_link",
+            serde_json::json!({"name": command::NIC, "up": up}),
+        )
     }
 
     /// When QEMU was started.

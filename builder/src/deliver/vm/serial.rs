@@ -153,7 +153,11 @@ mod tests {
     fn lines_are_stamped_cleaned_and_kept_even_without_an_end() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        let mut child = Command::new("printf").arg("\\033[2J\\033[01;01Hone\\r\\ntw\\377o\\nlast").stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = Command::new("printf")
+            .arg("\\033[2J\\033[01;01Hone\\r\\ntw\\377o\\nlast")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut log = SerialLog::follow(child.stdout.take().unwrap(), &path, Instant::now()).unwrap();
         child.wait().unwrap();
         log.finish();

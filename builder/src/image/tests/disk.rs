@@ -16,7 +16,13 @@ const UKI: &str = "EFI/Linux/skerry-0000000001.efi";
 fn build(dir: &Path) -> DiskLayout {
     let tree = sealed("a");
     fs::create_dir_all(dir.join("work")).unwrap();
-    system_fs::build(&spec(&tree.objects, &[("release.json", b"{}")]), &HostTools, &dir.join("work"), &dir.join("system")).unwrap();
+    system_fs::build(
+        &spec(&tree.objects, &[("release.json", b"{}")]),
+        &HostTools,
+        &dir.join("work"),
+        &dir.join("system"),
+    )
+    .unwrap();
     let uki = super::noise(3_000_000, 4);
     let files = [
         EspFile { path: "EFI/BOOT/BOOTX64.EFI".into(), bytes: b"boot" },

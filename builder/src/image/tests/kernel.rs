@@ -3,7 +3,10 @@
 //! Where the kernel has no fs-verity, the objects are plain files; the sealed
 //! ones are proven by the boot tests.
 
-use std::{os::unix::fs::{MetadataExt, PermissionsExt}, path::Path};
+use std::{
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+};
 
 use super::{HostTools, run, sealed, spec, tree};
 use crate::{
@@ -74,11 +77,8 @@ fn kernel_mounts_the_tree_with_verity_required() {
     }
     let erofs = mounts.device(&objects.join(&name));
     mounts.add(&["-t", "erofs", "-o", "ro", &erofs], &at("meta"));
-    let options = format!(
-        "ro,metacopy=on,redirect_dir=on{verity},lowerdir={}::{}",
-        at("meta").display(),
-        objects.display()
-    );
+    let options =
+        format!("ro,metacopy=on,redirect_dir=on{verity},lowerdir={}::{}", at("meta").display(), objects.display());
     mounts.add(&["-t", "overlay", "-o", &options, "overlay"], &at("root"));
     for (path, entry) in &tree("a").entries {
         let path = at("root").join(path);

@@ -48,13 +48,18 @@ pub(super) fn noise(n: usize, seed: u64) -> Vec<u8> {
 pub(super) fn tree(marker: &str) -> Tree {
     let package = |name: &str| Origin::Package { name: name.into(), version: "1".into() };
     let mut tree = Tree::new(package("base"));
-    for (i, n) in [65, 4096, 4097, 65_535, 65_536, 65_537, 128 * 4096, 128 * 4096 + 1, 3_000_000].into_iter().enumerate() {
+    for (i, n) in
+        [65, 4096, 4097, 65_535, 65_536, 65_537, 128 * 4096, 128 * 4096 + 1, 3_000_000].into_iter().enumerate()
+    {
         tree.insert(format!("usr/lib/f{i}"), Entry::bytes(0o644, noise(n, i as u64), package("files")));
     }
     tree.insert("usr/bin/app", Entry::bytes(0o755, noise(500_000, 77), package("app")));
     tree.insert("usr/bin/link", Entry::symlink("app", package("app")));
     tree.insert("etc/small", Entry::bytes(0o600, "inline", package("app")));
-    tree.insert("etc/manifest", Entry { gid: 42, ..Entry::bytes(0o640, marker.repeat(40), Origin::Spec { key: "manifests".into() }) });
+    tree.insert(
+        "etc/manifest",
+        Entry { gid: 42, ..Entry::bytes(0o640, marker.repeat(40), Origin::Spec { key: "manifests".into() }) },
+    );
     tree
 }
 
@@ -62,6 +67,16 @@ pub(super) fn sealed(marker: &str) -> SealedTree {
     seal(&tree(marker), &DigestCache::in_memory()).unwrap()
 }
 
-pub(super) fn spec<'a>(objects: &'a BTreeMap<ObjectDigest, SealedObject>, release_files: &'a [(&'a str, &'a [u8])]) -> SystemSpec<'a> {
-    SystemSpec { identity: "demo x86_64-uefi", size_mib: 48, epoch: 1_790_000_000, objects, sequence: Sequence(1), release_files }
+pub(super) fn spec<'a>(
+    objects: &'a BTreeMap<ObjectDigest, SealedObject>,
+    release_files: &'a [(&'a str, &'a [u8])],
+) -> SystemSpec<'a> {
+    SystemSpec {
+        identity: "demo x86_64-uefi",
+        size_mib: 48,
+        epoch: 1_790_000_000,
+        objects,
+        sequence: Sequence(1),
+        release_files,
+    }
 }

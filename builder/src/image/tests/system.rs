@@ -4,7 +4,11 @@ use skerry_formats::layout::OBJECTS_DIR;
 
 use super::{HostTools, run, sealed, spec};
 use crate::{
-    image::{ImageError, inspect::System, system_fs::{self, SystemLayout, SystemSpec}},
+    image::{
+        ImageError,
+        inspect::System,
+        system_fs::{self, SystemLayout, SystemSpec},
+    },
     tree::model::Content,
 };
 
@@ -25,7 +29,10 @@ fn objects_are_sealed_and_read_back_with_their_digests() {
     for check in &checks {
         assert_eq!(check.named, check.measured);
         assert_eq!(check.size_bytes, tree.objects[&check.named].content.size_bytes());
-        let (_, text) = run("debugfs", &["-R", &format!("stat {OBJECTS_DIR}/{}", check.named.object_path()), out.to_str().unwrap()]);
+        let (_, text) = run(
+            "debugfs",
+            &["-R", &format!("stat {OBJECTS_DIR}/{}", check.named.object_path()), out.to_str().unwrap()],
+        );
         assert!(text.contains("Flags: 0x180000"), "{text}");
         assert!(text.contains("User:     0   Group:     0"), "{text}");
         assert!(text.contains("Mode:  0644"), "{text}");

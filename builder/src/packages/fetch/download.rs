@@ -133,7 +133,10 @@ impl Downloader {
             tracing::debug!(url, reason, "trying again");
             tokio::time::sleep(self.policy.first_pause * 2u32.pow((idle - 1).min(4))).await;
         }
-        Err(FetchError::Network { url: url.into(), detail: format!("still not whole after {} attempts", self.policy.attempts_total_max) })
+        Err(FetchError::Network {
+            url: url.into(),
+            detail: format!("still not whole after {} attempts", self.policy.attempts_total_max),
+        })
     }
 
     /// Ask for what is missing and append it.
@@ -199,7 +202,10 @@ fn judge_status(response: &Response, part: &mut Part) -> Result<(), Stop> {
         s if s.is_server_error() || matches!(s, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) => {
             Err(Stop::Again(format!("the server answered {s}")))
         }
-        s => Err(Stop::Fail(FetchError::Network { url: response.url().to_string(), detail: format!("the server answered {s}") })),
+        s => Err(Stop::Fail(FetchError::Network {
+            url: response.url().to_string(),
+            detail: format!("the server answered {s}"),
+        })),
     }
 }
 
@@ -246,7 +252,10 @@ fn same_file(file: &File, path: &Path) -> bool {
 impl Part {
     fn truncate(&mut self) -> Result<(), FetchError> {
         self.have = 0;
-        self.file.set_len(0).and_then(|()| self.file.seek(SeekFrom::Start(0))).map_err(io_error("truncating", &self.path))?;
+        self.file
+            .set_len(0)
+            .and_then(|()| self.file.seek(SeekFrom::Start(0)))
+            .map_err(io_error("truncating", &self.path))?;
         Ok(())
     }
 

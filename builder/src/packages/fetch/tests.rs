@@ -104,7 +104,8 @@ fn answer(mut stream: TcpStream, log: &Mutex<Vec<String>>, files: &Mutex<Files>)
         }
         head.push(line);
     }
-    let path = head.first().and_then(|l| l.split(' ').nth(1)).unwrap_or("").trim_start_matches("/debian/").replace("%2b", "+");
+    let path =
+        head.first().and_then(|l| l.split(' ').nth(1)).unwrap_or("").trim_start_matches("/debian/").replace("%2b", "+");
     let range = head.iter().find_map(|l| l.to_ascii_lowercase().strip_prefix("range: bytes=").map(str::to_string));
     log.lock().unwrap().push(format!("{path} {}", range.clone().unwrap_or_default()).trim().to_string());
     let (content, behave) = {
@@ -113,11 +114,18 @@ fn answer(mut stream: TcpStream, log: &Mutex<Vec<String>>, files: &Mutex<Files>)
         let behave = if behave.len() > 1 { behave.remove(0) } else { behave[0] };
         (files.content.get(&path).cloned(), behave)
     };
-    let Some(mut content) = content else { return write!(stream, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n") };
-    let start: usize = range.and_then(|r| r.trim_end_matches('-').parse().ok()).filter(|_| behave != Behave::NoRanges).unwrap_or(0);
+    let Some(mut content) = content else {
+        return write!(stream, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    };
+    let start: usize =
+        range.and_then(|r| r.trim_end_matches('-').parse().ok()).filter(|_| behave != Behave::NoRanges).unwrap_or(0);
     let total = content.len();
     let mut respond = |status: u16, start: usize, body: &[u8], length: usize| {
-        let range = if status == 206 { format!("Content-Range: bytes {start}-{}/{total}\r\n", total - 1) } else { String::new() };
+        let range = if status == 206 {
+            format!("Content-Range: bytes {start}-{}/{total}\r\n", total - 1)
+        } else {
+            String::new()
+        };
         write!(stream, "HTTP/1.1 {status} X\r\n{range}Content-Length: {length}\r\nConnection: close\r\n\r\n")?;
         stream.write_all(body)?;
         stream.flush()
@@ -178,7 +186,12 @@ fn server(files: &[(&str, &[Behave])]) -> Server {
 }
 
 fn patience() -> Policy {
-    Policy { attempts_max: 3, attempts_total_max: 20, first_pause: Duration::from_millis(1), silence_max: Duration::from_millis(500) }
+    Policy {
+        attempts_max: 3,
+        attempts_total_max: 20,
+        first_pause: Duration::from_millis(1),
+        silence_max: Duration::from_millis(500),
+    }
 }
 
 fn get(names: &[&str], server: &Server, dir: &Path) -> Result<Vec<FetchedDeb>, FetchError> {

@@ -7,11 +7,7 @@ use std::{
 };
 
 use sha2::{Digest as _, Sha256};
-use skerry_plan::{
-    board::Arch,
-    lock::Archive,
-    plan::Wanted,
-};
+use skerry_plan::{board::Arch, lock::Archive, plan::Wanted};
 
 use super::{Expired, ResolveError, ResolveInputs, index::PackageIndex, io_error};
 use crate::host::{self, HostError};
@@ -55,7 +51,12 @@ impl Apt {
         let components = if firmware { "main non-free-firmware" } else { "main" };
         for suite in suites {
             let url = inputs.mirrors.of(suite.archive)?.url.clone();
-            sources += &format!("deb [arch={} signed-by={}] {url} {} {components}\n", arch.debian(), keyring.display(), suite.name);
+            sources += &format!(
+                "deb [arch={} signed-by={}] {url} {} {components}\n",
+                arch.debian(),
+                keyring.display(),
+                suite.name
+            );
             if !mirrors.contains(&url) {
                 mirrors.push(url);
             }
@@ -70,7 +71,14 @@ impl Apt {
     }
 
     fn write_settings(&self, arch: Arch, sources: &str, expired: Expired) -> Result<(), ResolveError> {
-        for folder in ["etc/apt/preferences.d", "etc/apt/apt.conf.d", "etc/apt/trusted.gpg.d", "state/lists/partial", "cache/archives/partial", "log"] {
+        for folder in [
+            "etc/apt/preferences.d",
+            "etc/apt/apt.conf.d",
+            "etc/apt/trusted.gpg.d",
+            "state/lists/partial",
+            "cache/archives/partial",
+            "log",
+        ] {
             let folder = self.root.join(folder);
             fs::create_dir_all(&folder).map_err(io_error("creating", &folder))?;
         }
@@ -176,13 +184,18 @@ impl Apt {
         let plain = wanted.iter().map(|w| w.name.clone()).collect();
         let output = match self.simulate(plain) {
             Err(HostError::Failed { .. }) if wanted.iter().any(|w| w.suite.is_some()) => self.simulate(
-                wanted.iter().map(|w| w.suite.as_ref().map_or_else(|| w.name.clone(), |suite| format!("{}/{suite}", w.name))).collect(),
+                wanted
+                    .iter()
+                    .map(|w| w.suite.as_ref().map_or_else(|| w.name.clone(), |suite| format!("{}/{suite}", w.name)))
+                    .collect(),
             ),
             other => other,
         };
         match output {
             Ok(text) => parse_simulation(&text).map_err(ResolveError::Unexpected),
-            Err(HostError::Failed { stderr, .. }) => Err(ResolveError::Unsatisfiable { what: what.into(), detail: stderr }),
+            Err(HostError::Failed { stderr, .. }) => {
+                Err(ResolveError::Unsatisfiable { what: what.into(), detail: stderr })
+            }
             Err(other) => Err(other.into()),
         }
     }
@@ -222,10 +235,12 @@ impl Apt {
         command.args(["indextargets", "--format", "$(RELEASE) $(FILENAME)", "Created-By: Packages"]);
         let output = host::run(command, "listing the package indexes")?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let files: Vec<(&str, &Path)> = text.lines().filter_map(|l| l.split_once(' ')).map(|(s, f)| (s, Path::new(f))).collect();
+        let files: Vec<(&str, &Path)> =
+            text.lines().filter_map(|l| l.split_once(' ')).map(|(s, f)| (s, Path::new(f))).collect();
         let mut out = Vec::new();
         for suite in &self.suites {
-            let of_suite = files.iter().filter(|(s, _)| *s == suite.name).map(|(_, f)| (suite.clone(), f.to_path_buf()));
+            let of_suite =
+                files.iter().filter(|(s, _)| *s == suite.name).map(|(_, f)| (suite.clone(), f.to_path_buf()));
             let before = out.len();
             out.extend(of_suite);
             if out.len() == before {

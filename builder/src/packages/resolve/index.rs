@@ -24,28 +24,43 @@ pub(super) struct Release {
 impl Release {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let date = text.lines().find_map(|l| l.strip_prefix("Date: ")).ok_or("the Release file has no Date")?;
-        let zoned = rfc2822::parse(&date.trim().replace("UTC", "+0000")).map_err(|e| format!("the Date {date:?} of the Release file cannot be read: {e}"))?;
-        let date = u64::try_from(zoned.timestamp().as_second()).map_err(|_| "the Date of the Release file is before 1970")?;
+        let zoned = rfc2822::parse(&date.trim().replace("UTC", "+0000"))
+            .map_err(|e| format!("the Date {date:?} of the Release file cannot be read: {e}"))?;
+        let date =
+            u64::try_from(zoned.timestamp().as_second()).map_err(|_| "the Date of the Release file is before 1970")?;
         Ok(Self { date })
     }
 }
 
 /// Look chosen packages up; of equal ones in several suites the first counts,
 /// so that packages come from the archive that keeps them longest.
-pub(super) fn find_packages(indexes: &[PackageIndex], selected: &[Selected]) -> Result<Vec<LockedPackage>, ResolveError> {
-    let mut missing: BTreeMap<(&str, &str, &str), ()> = selected.iter().map(|s| ((s.name.as_str(), s.version.as_str(), s.arch.as_str()), ())).collect();
+pub(super) fn find_packages(
+    indexes: &[PackageIndex],
+    selected: &[Selected],
+) -> Result<Vec<LockedPackage>, ResolveError> {
+    let mut missing: BTreeMap<(&str, &str, &str), ()> =
+        selected.iter().map(|s| ((s.name.as_str(), s.version.as_str(), s.arch.as_str()), ())).collect();
     let names: BTreeSet<&str> = selected.iter().map(|s| s.name.as_str()).collect();
     let mut out = Vec::new();
     for index in indexes {
         for stanza in index.text.split("\n\n") {
             // The name comes first: most stanzas are done with here.
-            if stanza.strip_prefix("Package: ").and_then(|s| s.lines().next()).is_some_and(|n| !names.contains(n.trim())) {
+            if stanza
+                .strip_prefix("Package: ")
+                .and_then(|s| s.lines().next())
+                .is_some_and(|n| !names.contains(n.trim()))
+            {
                 continue;
             }
             let field = |name: &str| field(stanza, name);
-            let (Some(name), Some(version), Some(arch)) = (field("Package"), field("Version"), field("Architecture")) else { continue };
+            let (Some(name), Some(version), Some(arch)) = (field("Package"), field("Version"), field("Architecture"))
+            else {
+                continue;
+            };
             if missing.remove(&(name, version, arch)).is_some() {
-                out.push(locked(index, stanza).map_err(|what| ResolveError::Unexpected(format!("the index of {} has no {what} for {name}", index.suite)))?);
+                out.push(locked(index, stanza).map_err(|what| {
+                    ResolveError::Unexpected(format!("the index of {} has no {what} for {name}", index.suite))
+                })?);
             }
         }
     }
@@ -121,14 +136,19 @@ SHA256: 2222222222222222222222222222222222222222222222222222222222222222
         let indexes = [index("trixie", Archive::Main), index("trixie-security", Archive::Security)];
         let found = find_packages(&indexes, &selected("1.21-1")).unwrap();
         assert_eq!(found.len(), 1);
-        assert_eq!((found[0].size, found[0].suite.as_str(), found[0].source.as_str()), (368_640, "trixie", "crun-src=1.20"));
+        assert_eq!(
+            (found[0].size, found[0].suite.as_str(), found[0].source.as_str()),
+            (368_640, "trixie", "crun-src=1.20")
+        );
         assert_eq!(find_packages(&indexes, &selected("1.21-2")).unwrap()[0].source, "crun=1.21-2");
         assert!(find_packages(&indexes, &selected("9")).is_err());
     }
 
     #[test]
     fn release_dates() {
-        let release = Release::parse("-----BEGIN PGP SIGNED MESSAGE-----\nOrigin: Debian\nDate: Sat, 12 Sep 2026 07:55:41 UTC\n").unwrap();
+        let release =
+            Release::parse("-----BEGIN PGP SIGNED MESSAGE-----\nOrigin: Debian\nDate: Sat, 12 Sep 2026 07:55:41 UTC\n")
+                .unwrap();
         assert_eq!(release.date, 1_789_199_741);
         assert!(Release::parse("Origin: Debian\n").is_err());
         assert!(Release::parse("Date: yesterday\n").is_err());

@@ -54,7 +54,9 @@ fn compress(name: &str, tar: &[u8]) -> Vec<u8> {
 
 fn deb(dir: &Path, member: &str, tar: &[u8]) -> FetchedDeb {
     let mut ar = ar::Builder::new(Vec::new());
-    let mut add = |name: &str, bytes: &[u8]| ar.append(&ar::Header::new(name.as_bytes().to_vec(), bytes.len() as u64), bytes).unwrap();
+    let mut add = |name: &str, bytes: &[u8]| {
+        ar.append(&ar::Header::new(name.as_bytes().to_vec(), bytes.len() as u64), bytes).unwrap()
+    };
     add("debian-binary", b"2.0\n");
     add("control.tar.xz", b"never read");
     add(member, &compress(member, tar));

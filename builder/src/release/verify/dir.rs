@@ -98,7 +98,8 @@ fn check_statement(report: &mut Report, dir: &Path, trusted: &[VerifyingKey]) ->
     let release_json = read(report, dir, RELEASE_FILE);
     let release_sig = read(report, dir, RELEASE_SIG_FILE);
     let index = read(report, dir, INDEX_FILE);
-    let stored = parts::Stored { place: String::new(), release_json: release_json?, release_sig: release_sig?, index: index? };
+    let stored =
+        parts::Stored { place: String::new(), release_json: release_json?, release_sig: release_sig?, index: index? };
     parts::statement(report, &stored, trusted)
 }
 
@@ -149,7 +150,9 @@ fn check_disk(report: &mut Report, dir: &Path, release: &Release, trusted: &[Ver
     let path = dir.join(DISK_IMAGE);
     if !path.exists() {
         // If it was there once, the signed sums name it and have failed above.
-        report.notes.push(format!("there is no {DISK_IMAGE} in this folder; this release can be published but not flashed"));
+        report
+            .notes
+            .push(format!("there is no {DISK_IMAGE} in this folder; this release can be published but not flashed"));
         return;
     }
     let (inner, statement) = disk::check_image(&path, trusted, progress);

@@ -21,13 +21,22 @@ pub fn verify_image(path: &Path, trusted: &[VerifyingKey], progress: &Progress) 
 }
 
 /// The report, and the SHA-256 of the release statement inside.
-pub(super) fn check_image(path: &Path, trusted: &[VerifyingKey], progress: &Progress) -> (Report, Option<Sha256Digest>) {
+pub(super) fn check_image(
+    path: &Path,
+    trusted: &[VerifyingKey],
+    progress: &Progress,
+) -> (Report, Option<Sha256Digest>) {
     let mut report = Report::new(path.display().to_string());
     let statement = check_contents(&mut report, path, trusted, progress);
     (report, statement)
 }
 
-fn check_contents(report: &mut Report, path: &Path, trusted: &[VerifyingKey], progress: &Progress) -> Option<Sha256Digest> {
+fn check_contents(
+    report: &mut Report,
+    path: &Path,
+    trusted: &[VerifyingKey],
+    progress: &Progress,
+) -> Option<Sha256Digest> {
     let disk = report.take("disk image", inspect::open(path))?;
     let stored = stored_release(report, &disk.system)?;
     let statement = Some(Sha256Digest::of(&stored.release_json));
@@ -49,7 +58,11 @@ fn stored_release(report: &mut Report, system: &System) -> Option<parts::Stored>
     let found: Vec<&str> = files
         .iter()
         .filter_map(|f| f.path.strip_suffix(&suffix))
-        .filter(|dir| dir.strip_prefix(RELEASES_DIR).and_then(|d| d.strip_prefix('/')).is_some_and(|d| d.parse::<Sequence>().is_ok()))
+        .filter(|dir| {
+            dir.strip_prefix(RELEASES_DIR)
+                .and_then(|d| d.strip_prefix('/'))
+                .is_some_and(|d| d.parse::<Sequence>().is_ok())
+        })
         .collect();
     let [dir] = found[..] else {
         report.fail("SYSTEM", format!("holds {} releases, an image carries exactly one", found.len()));
@@ -60,7 +73,12 @@ fn stored_release(report: &mut Report, system: &System) -> Option<parts::Stored>
         report.take(&path, system.read(&path))
     };
     let (release_json, release_sig, index) = (read(RELEASE_FILE), read(RELEASE_SIG_FILE), read(INDEX_FILE));
-    Some(parts::Stored { place: format!("{dir}/"), release_json: release_json?, release_sig: release_sig?, index: index? })
+    Some(parts::Stored {
+        place: format!("{dir}/"),
+        release_json: release_json?,
+        release_sig: release_sig?,
+        index: index?,
+    })
 }
 
 /// Every object of the release is there with its digest, and no other.
@@ -83,7 +101,8 @@ fn check_objects(report: &mut Report, system: &System, index: &Index, progress: 
     for e in wanted() {
         match there.get(&e.digest) {
             Some(size) if *size == e.size_bytes => {}
-            Some(size) => report.fail(format!("object {}", e.digest), format!("has {size} bytes, the index states {}", e.size_bytes)),
+            Some(size) => report
+                .fail(format!("object {}", e.digest), format!("has {size} bytes, the index states {}", e.size_bytes)),
             None => report.fail(format!("object {}", e.digest), "is missing on SYSTEM"),
         }
     }

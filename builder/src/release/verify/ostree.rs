@@ -117,7 +117,14 @@ fn file(repo: &Repo, sum: &str) -> Result<Entry, String> {
     };
     let mode = if matches!(kind, Kind::Symlink(_)) { 0o777 } else { mode & 0o7777 };
     let xattrs = xattrs.get().ok_or_else(|| format!("file {sum} has attributes of an unknown form"))?;
-    Ok(Entry { kind, mode, uid: number("unix::uid"), gid: number("unix::gid"), xattrs: names(xattrs), origin: origin() })
+    Ok(Entry {
+        kind,
+        mode,
+        uid: number("unix::uid"),
+        gid: number("unix::gid"),
+        xattrs: names(xattrs),
+        origin: origin(),
+    })
 }
 
 /// Names end with a zero byte in OSTree.

@@ -32,7 +32,8 @@ pub(super) struct Stored {
 /// checks that need it.
 pub(super) fn statement(report: &mut Report, stored: &Stored, trusted: &[VerifyingKey]) -> Option<(Release, Index)> {
     let release_name = format!("{}{RELEASE_FILE}", stored.place);
-    let signature = sign::verify_bytes("the release", sign::DOMAIN_RELEASE, &stored.release_json, &stored.release_sig, trusted);
+    let signature =
+        sign::verify_bytes("the release", sign::DOMAIN_RELEASE, &stored.release_json, &stored.release_sig, trusted);
     if report.take(&release_name, signature).is_some() {
         report.checked.signatures += 1;
     }
@@ -51,7 +52,10 @@ pub(super) fn statement(report: &mut Report, stored: &Stored, trusted: &[Verifyi
     }
     let index = report.take(&index_name, Index::parse(&stored.index))?;
     if totals(&index) != release.totals {
-        report.fail(&release_name, format!("states totals {:?}, the index adds up to {:?}", release.totals, totals(&index)));
+        report.fail(
+            &release_name,
+            format!("states totals {:?}, the index adds up to {:?}", release.totals, totals(&index)),
+        );
     }
     roots(report, &release_name, &release, &index);
     Some((release, index))

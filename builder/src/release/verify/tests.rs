@@ -2,9 +2,17 @@
 //! Fixtures named by attack. Where the sums would notice, they are made true
 //! again first, so that every check has to stand on its own.
 
-use std::{fs, path::{Path, PathBuf}};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use skerry_formats::{Release, index::{Index, Role}, sign, versioned::Document as _};
+use skerry_formats::{
+    Release,
+    index::{Index, Role},
+    sign,
+    versioned::Document as _,
+};
 
 use super::*;
 use crate::{
@@ -166,7 +174,8 @@ fn object_left_out_of_the_index_is_noticed_through_the_tree() {
     release.index.size_bytes = bytes.len() as u64;
     let json = release.to_bytes();
     fs::write(dir.path().join("index.skx"), bytes).unwrap();
-    fs::write(dir.path().join("release.json.sig"), sign::sign_bytes(sign::DOMAIN_RELEASE, &json, &release_key())).unwrap();
+    fs::write(dir.path().join("release.json.sig"), sign::sign_bytes(sign::DOMAIN_RELEASE, &json, &release_key()))
+        .unwrap();
     fs::write(dir.path().join("release.json"), json).unwrap();
     resign(dir.path());
     let report = check(dir.path());
@@ -241,7 +250,11 @@ fn ostree_commit_unsigned_foreign_or_of_another_tree() {
     for sub in fs::read_dir(objects).unwrap() {
         files.extend(fs::read_dir(sub.unwrap().path()).unwrap().map(|e| e.unwrap().path()));
     }
-    let largest = files.iter().filter(|p| p.extension().is_some_and(|e| e == "filez")).max_by_key(|p| p.metadata().unwrap().len()).unwrap();
+    let largest = files
+        .iter()
+        .filter(|p| p.extension().is_some_and(|e| e == "filez"))
+        .max_by_key(|p| p.metadata().unwrap().len())
+        .unwrap();
     flip(largest);
     resign(dir.path());
     assert_fails("flipped-byte-in-ostree-object", &check(dir.path()), "ostree", "");

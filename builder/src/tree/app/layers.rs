@@ -61,7 +61,8 @@ pub fn flatten_cached(app: &str, manifest: &Sha256Digest, blobs: &[PathBuf], cac
         return Ok(tree);
     }
     fs::create_dir_all(&parent).map_err(io("creating", &parent))?;
-    let temp = tempfile::Builder::new().prefix(".new-").tempdir_in(&parent).map_err(io("creating a folder in", &parent))?;
+    let temp =
+        tempfile::Builder::new().prefix(".new-").tempdir_in(&parent).map_err(io("creating a folder in", &parent))?;
     let mut flattener = Flattener::new(app, temp.path());
     for (number, blob) in blobs.iter().enumerate() {
         flattener.layer(number + 1, blob)?;
@@ -75,7 +76,11 @@ pub fn flatten_cached(app: &str, manifest: &Sha256Digest, blobs: &[PathBuf], cac
         // Another build was faster.
         let _ = fs::remove_dir_all(&temp);
     }
-    load(app, &target).ok_or_else(|| AppError::Malformed { app: app.into(), what: "cached tree", detail: "it changed while it was written".into() })
+    load(app, &target).ok_or_else(|| AppError::Malformed {
+        app: app.into(),
+        what: "cached tree",
+        detail: "it changed while it was written".into(),
+    })
 }
 
 fn load(app: &str, target: &Path) -> Option<Tree> {
@@ -95,7 +100,10 @@ fn load(app: &str, target: &Path) -> Option<Tree> {
                 Kind::File(Content::File { path, size_bytes })
             }
         };
-        tree.entries.insert(path, Entry { kind, mode: e.mode, uid: e.uid, gid: e.gid, xattrs: e.xattrs, origin: origin.clone() });
+        tree.entries.insert(
+            path,
+            Entry { kind, mode: e.mode, uid: e.uid, gid: e.gid, xattrs: e.xattrs, origin: origin.clone() },
+        );
     }
     Some(tree)
 }
@@ -161,8 +169,8 @@ impl<'a> Flattener<'a> {
             return Ok(());
         }
         let header = entry.header();
-        let (mode, uid, gid) =
-            (|| Ok((header.mode()? & 0o7777, header.uid()? as u32, header.gid()? as u32)))().map_err(self.io("reading", blob))?;
+        let (mode, uid, gid) = (|| Ok((header.mode()? & 0o7777, header.uid()? as u32, header.gid()? as u32)))()
+            .map_err(self.io("reading", blob))?;
         let xattrs = xattrs(entry).map_err(self.io("reading", blob))?;
         let kind = match entry.header().entry_type() {
             tar::EntryType::Directory => Kind::Dir,
@@ -259,7 +267,9 @@ impl<'a> Flattener<'a> {
             let kind = match &e.kind {
                 Kind::Dir => CachedKind::Dir,
                 Kind::Symlink(target) => CachedKind::Symlink(target.clone()),
-                Kind::File(content) => CachedKind::File { number: self.number(content), size_bytes: content.size_bytes() },
+                Kind::File(content) => {
+                    CachedKind::File { number: self.number(content), size_bytes: content.size_bytes() }
+                }
             };
             (path.clone(), CachedEntry { kind, mode: e.mode, uid: e.uid, gid: e.gid, xattrs: e.xattrs.clone() })
         });
@@ -268,14 +278,20 @@ impl<'a> Flattener<'a> {
 
     fn number(&self, content: &Content) -> u64 {
         match content {
-            Content::File { path, .. } => path.file_name().and_then(|n| n.to_str()?.parse().ok()).expect("files are numbered here"),
+            Content::File { path, .. } => {
+                path.file_name().and_then(|n| n.to_str()?.parse().ok()).expect("files are numbered here")
+            }
             Content::Bytes(_) => unreachable!("layers make files on disk only"),
         }
     }
 }
 
 fn is_below(path: &str, folder: &str) -> bool {
-    if folder.is_empty() { !path.is_empty() } else { path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')) }
+    if folder.is_empty() {
+        !path.is_empty()
+    } else {
+        path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+    }
 }
 
 /// Decompress by what the bytes say; media types are often wrong.

@@ -40,7 +40,13 @@ pub struct AppImage {
 /// # Errors
 /// The image cannot be found, does not match its digests, is not for this
 /// architecture, or holds paths that leave its root.
-pub fn load(app: &AppSpec, arch: Arch, base_dir: &Path, cache: &Cache, progress: &Progress) -> Result<AppImage, AppError> {
+pub fn load(
+    app: &AppSpec,
+    arch: Arch,
+    base_dir: &Path,
+    cache: &Cache,
+    progress: &Progress,
+) -> Result<AppImage, AppError> {
     let step = progress.start(&format!("app {}", app.name), None, "layers");
     let source = Source::open(app, base_dir, cache)?;
     let manifest_digest = source.manifest(arch)?;
@@ -59,11 +65,21 @@ pub fn load(app: &AppSpec, arch: Arch, base_dir: &Path, cache: &Cache, progress:
     let tree = layers::flatten_cached(&app.name, &manifest_digest, &blobs, cache)?;
     let bytes: u64 = tree.files().map(|(_, _, c)| c.size_bytes()).sum();
     step.done(format!("{} layers, {} entries, {:.1} MB", blobs.len(), tree.entries.len(), bytes as f64 / 1e6));
-    Ok(AppImage { name: app.name.clone(), image: app.image.clone(), manifest_digest, config: app_config(&config), tree })
+    Ok(AppImage {
+        name: app.name.clone(),
+        image: app.image.clone(),
+        manifest_digest,
+        config: app_config(&config),
+        tree,
+    })
 }
 
 fn parse<T: serde::de::DeserializeOwned>(app: &AppSpec, what: &'static str, bytes: &[u8]) -> Result<T, AppError> {
-    serde_json::from_slice(bytes).map_err(|e| AppError::Malformed { app: app.name.clone(), what, detail: e.to_string() })
+    serde_json::from_slice(bytes).map_err(|e| AppError::Malformed {
+        app: app.name.clone(),
+        what,
+        detail: e.to_string(),
+    })
 }
 
 fn app_config(config: &ImageConfiguration) -> AppConfig {

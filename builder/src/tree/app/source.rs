@@ -7,7 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use oci_client::{Client, Reference, client::{ClientConfig, ClientProtocol}, secrets::RegistryAuth};
+use oci_client::{
+    Client, Reference,
+    client::{ClientConfig, ClientProtocol},
+    secrets::RegistryAuth,
+};
 use oci_spec::image::{Descriptor, ImageIndex};
 use sha2::{Digest as _, Sha256};
 use skerry_formats::Sha256Digest;
@@ -63,7 +67,8 @@ impl<'a> Source<'a> {
                 if pinned.is_none() {
                     return Err(reference(app, "is pulled from a registry, so `image` must end in `@sha256:…`"));
                 }
-                let parsed: Reference = app.image.parse().map_err(|e| reference(app, format!("`image` is no reference: {e}")))?;
+                let parsed: Reference =
+                    app.image.parse().map_err(|e| reference(app, format!("`image` is no reference: {e}")))?;
                 Ok(Self { registry: Some(parsed), ..base })
             }
         }
@@ -97,14 +102,19 @@ impl<'a> Source<'a> {
             return Ok(digest);
         }
         if depth >= INDEX_DEPTH_MAX {
-            return Err(AppError::Malformed { app: self.app.name.clone(), what: "index", detail: "indexes are nested too deeply".into() });
+            return Err(AppError::Malformed {
+                app: self.app.name.clone(),
+                what: "index",
+                detail: "indexes are nested too deeply".into(),
+            });
         }
         let index: ImageIndex = super::parse(self.app, "index", &bytes)?;
         self.descend(self.pick(index.manifests(), arch)?, arch, depth + 1)
     }
 
     fn pick(&self, manifests: &[Descriptor], arch: Arch) -> Result<Sha256Digest, AppError> {
-        let platform = |d: &Descriptor| d.platform().as_ref().map(|p| (p.os().to_string(), p.architecture().to_string()));
+        let platform =
+            |d: &Descriptor| d.platform().as_ref().map(|p| (p.os().to_string(), p.architecture().to_string()));
         let wanted = ("linux".to_string(), arch.debian().to_string());
         let exact: Vec<_> = manifests.iter().filter(|d| platform(d).as_ref() == Some(&wanted)).collect();
         let open: Vec<_> = manifests.iter().filter(|d| platform(d).is_none()).collect();
@@ -113,7 +123,8 @@ impl<'a> Source<'a> {
         match (exact.as_slice(), open.as_slice()) {
             ([one], _) | ([], [one]) => digest_of(self.app, one),
             ([], []) => {
-                let found: Vec<_> = manifests.iter().filter_map(platform).map(|(os, arch)| format!("{os}/{arch}")).collect();
+                let found: Vec<_> =
+                    manifests.iter().filter_map(platform).map(|(os, arch)| format!("{os}/{arch}")).collect();
                 let found = if found.is_empty() { "nothing".into() } else { found.join(", ") };
                 Err(AppError::Platform { app: self.app.name.clone(), wanted: arch.debian(), found })
             }
@@ -175,7 +186,9 @@ impl<'a> Source<'a> {
         let path = self.blobs.join(digest.to_hex());
         if !path.is_file() {
             let by_digest = registry.clone_with_digest(format!("sha256:{digest}"));
-            let (bytes, _) = self.ask(async move |client| client.pull_manifest_raw(&by_digest, &RegistryAuth::Anonymous, MANIFEST_TYPES).await)?;
+            let (bytes, _) = self.ask(async move |client| {
+                client.pull_manifest_raw(&by_digest, &RegistryAuth::Anonymous, MANIFEST_TYPES).await
+            })?;
             self.store(digest, &path, &bytes)?;
         }
         self.blob_bytes(digest)
@@ -214,12 +227,16 @@ impl<'a> Source<'a> {
         T: Send,
         F: AsyncFnOnce(Client) -> Result<T, oci_client::errors::OciDistributionError> + Send,
     {
-        let failed = |detail: String| AppError::Registry { app: self.app.name.clone(), image: self.app.image.clone(), detail };
+        let failed =
+            |detail: String| AppError::Registry { app: self.app.name.clone(), image: self.app.image.clone(), detail };
         let run = || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
             runtime.block_on(request(Client::new(self.client_config()))).map_err(|e| e.to_string())
         };
-        std::thread::scope(|scope| scope.spawn(run).join()).unwrap_or_else(|_| Err("the request panicked".into())).map_err(failed)
+        std::thread::scope(|scope| scope.spawn(run).join())
+            .unwrap_or_else(|_| Err("the request panicked".into()))
+            .map_err(failed)
     }
 }
 
@@ -227,7 +244,11 @@ impl<'a> Source<'a> {
 pub fn digest_of(app: &AppSpec, descriptor: &Descriptor) -> Result<Sha256Digest, AppError> {
     let text = descriptor.digest().to_string();
     let hex = text.strip_prefix("sha256:").and_then(|h| h.parse().ok());
-    hex.ok_or_else(|| AppError::Malformed { app: app.name.clone(), what: "descriptor", detail: format!("{text} is no sha256 digest") })
+    hex.ok_or_else(|| AppError::Malformed {
+        app: app.name.clone(),
+        what: "descriptor",
+        detail: format!("{text} is no sha256 digest"),
+    })
 }
 
 fn pinned_digest(app: &AppSpec) -> Result<Option<Sha256Digest>, AppError> {
@@ -240,7 +261,11 @@ fn reference(app: &AppSpec, detail: impl Into<String>) -> AppError {
     AppError::Reference { app: app.name.clone(), detail: detail.into() }
 }
 
-pub(super) fn io_error(app: &AppSpec, operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> AppError + use<> {
+pub(super) fn io_error(
+    app: &AppSpec,
+    operation: &'static str,
+    path: &Path,
+) -> impl FnOnce(io::Error) -> AppError + use<> {
     let (app, path) = (app.name.clone(), path.to_path_buf());
     move |source| AppError::Io { app, operation, path, source }
 }
@@ -273,6 +298,10 @@ fn extract_archive(app: &AppSpec, archive: &Path, blobs: &Path) -> Result<Vec<u8
             write_atomically(&target, &bytes).map_err(io_error(app, "writing", &target))?;
         }
     }
-    let missing = || AppError::Malformed { app: app.name.clone(), what: "archive", detail: "it has no index.json; is it an OCI archive?".into() };
+    let missing = || AppError::Malformed {
+        app: app.name.clone(),
+        what: "archive",
+        detail: "it has no index.json; is it an OCI archive?".into(),
+    };
     index.ok_or_else(missing)
 }

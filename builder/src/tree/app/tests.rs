@@ -80,7 +80,11 @@ impl Blobs {
     fn write_layout(&self, folder: &Path, manifests: &[serde_json::Value]) {
         fs::create_dir_all(folder.join("blobs/sha256")).unwrap();
         fs::write(folder.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
-        fs::write(folder.join("index.json"), serde_json::to_vec(&json!({"schemaVersion": 2, "manifests": manifests})).unwrap()).unwrap();
+        fs::write(
+            folder.join("index.json"),
+            serde_json::to_vec(&json!({"schemaVersion": 2, "manifests": manifests})).unwrap(),
+        )
+        .unwrap();
         for (digest, bytes) in &self.0 {
             fs::write(folder.join("blobs/sha256").join(digest), bytes).unwrap();
         }
@@ -124,7 +128,12 @@ fn text(image: &AppImage, path: &str) -> String {
     }
 }
 
-const HELLO: &[Item<'_>] = &[Item::Dir("./", 0o755), Item::File("./app", 0o755, "program"), Item::Dir("etc/", 0o750), Item::File("etc/x", 0o600, "x")];
+const HELLO: &[Item<'_>] = &[
+    Item::Dir("./", 0o755),
+    Item::File("./app", 0o755, "program"),
+    Item::Dir("etc/", 0o750),
+    Item::File("etc/x", 0o600, "x"),
+];
 
 #[test]
 fn layout_gives_config_files_and_owners() {
@@ -137,19 +146,35 @@ fn layout_gives_config_files_and_owners() {
         assert_eq!((x.mode, x.uid, x.gid), (0o600, 7, 8));
         assert_eq!(image.tree.get("etc").unwrap().mode, 0o750);
         assert_eq!((image.config.user.as_str(), image.config.working_dir.as_str()), ("65532:65532", "/w"));
-        assert_eq!((&image.config.entrypoint[..], &image.config.env[..]), (&["/app".to_string()][..], &["A=b".to_string()][..]));
+        assert_eq!(
+            (&image.config.entrypoint[..], &image.config.env[..]),
+            (&["/app".to_string()][..], &["A=b".to_string()][..])
+        );
     }
 }
 
 #[test]
 fn later_layers_replace_remove_and_empty() {
     type Case<'a> = (&'a str, &'a [&'a [Item<'a>]], &'a [&'a str]);
-    let base: &[Item<'_>] = &[Item::File("d/a", 0o644, "1"), Item::File("d/b", 0o644, "1"), Item::Link("l", "d"), Item::File("e", 0o644, "")];
+    let base: &[Item<'_>] = &[
+        Item::File("d/a", 0o644, "1"),
+        Item::File("d/b", 0o644, "1"),
+        Item::Link("l", "d"),
+        Item::File("e", 0o644, ""),
+    ];
     let cases: &[Case<'_>] = &[
         ("whiteout", &[base, &[Item::File("d/.wh.a", 0o644, "")]], &["d", "d/b", "e", "l"]),
         ("whiteout-of-folder", &[base, &[Item::File(".wh.d", 0o644, "")]], &["e", "l"]),
-        ("opaque-after-own-file", &[base, &[Item::File("d/c", 0o644, ""), Item::File("d/.wh..wh..opq", 0o644, "")]], &["d", "d/c", "e", "l"]),
-        ("whiteout-spares-own-layer", &[base, &[Item::File("d/a", 0o644, "2"), Item::File("d/.wh.a", 0o644, "")]], &["d", "d/a", "d/b", "e", "l"]),
+        (
+            "opaque-after-own-file",
+            &[base, &[Item::File("d/c", 0o644, ""), Item::File("d/.wh..wh..opq", 0o644, "")]],
+            &["d", "d/c", "e", "l"],
+        ),
+        (
+            "whiteout-spares-own-layer",
+            &[base, &[Item::File("d/a", 0o644, "2"), Item::File("d/.wh.a", 0o644, "")]],
+            &["d", "d/a", "d/b", "e", "l"],
+        ),
         ("file-over-folder", &[base, &[Item::File("d", 0o644, "")]], &["d", "e", "l"]),
         ("folder-over-folder", &[base, &[Item::Dir("d", 0o700)]], &["d", "d/a", "d/b", "e", "l"]),
         ("through-link", &[base, &[Item::File("l/c", 0o644, "")]], &["d", "d/a", "d/b", "d/c", "e", "l"]),
@@ -162,7 +187,8 @@ fn later_layers_replace_remove_and_empty() {
 
 #[test]
 fn link_out_of_the_root_stays_inside() {
-    let image = Bench::new().layers(&[&[Item::Link("out", "../../../etc")], &[Item::File("out/x", 0o644, "x")]]).unwrap();
+    let image =
+        Bench::new().layers(&[&[Item::Link("out", "../../../etc")], &[Item::File("out/x", 0o644, "x")]]).unwrap();
     assert_eq!(paths(&image), ["etc", "etc/x", "out"]);
 }
 
@@ -274,13 +300,18 @@ fn serve(folder: PathBuf) -> String {
                 header.clear();
             }
             let path = line.split_whitespace().nth(1).unwrap_or("/").to_string();
-            let blob = path.rsplit_once("sha256:").and_then(|(_, hex)| fs::read(folder.join("blobs/sha256").join(hex)).ok());
+            let blob =
+                path.rsplit_once("sha256:").and_then(|(_, hex)| fs::read(folder.join("blobs/sha256").join(hex)).ok());
             let (status, body) = match blob {
                 Some(body) => ("200 OK", body),
                 None if path == "/v2/" => ("200 OK", vec![]),
                 None => ("404 Not Found", vec![]),
             };
-            let kind = if body.starts_with(b"{") && String::from_utf8_lossy(&body).contains("\"manifests\"") { "index" } else { "manifest" };
+            let kind = if body.starts_with(b"{") && String::from_utf8_lossy(&body).contains("\"manifests\"") {
+                "index"
+            } else {
+                "manifest"
+            };
             let head = format!(
                 "HTTP/1.1 {status}\r\nContent-Type: application/vnd.oci.image.{kind}.v1+json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
                 body.len()

@@ -39,24 +39,25 @@ pub(super) fn check(tree: &Tree, rules: &Rules) -> Vec<Problem> {
 }
 
 fn read_all(tree: &Tree, rules: &Rules) -> (BTreeMap<String, ElfInfo>, Vec<Problem>) {
-    let read = |(path, content): (&String, &super::super::model::Content)| -> Option<Result<(String, ElfInfo), Problem>> {
-        let problem = |rule, detail| Some(Err(Problem::new(tree, path, rule, detail)));
-        let bytes = match content.read() {
-            Ok(bytes) => bytes,
-            Err(e) => return problem(Rule::Unreadable, e.to_string()),
-        };
-        if !elf::is_elf(&bytes) {
-            return None;
-        }
-        match elf::parse(&bytes) {
-            Err(detail) => problem(Rule::Elf, detail),
-            Ok(info) if info.machine != machine(rules.arch) => {
-                problem(Rule::Elf, format!("is for another architecture (e_machine {})", info.machine))
+    let read =
+        |(path, content): (&String, &super::super::model::Content)| -> Option<Result<(String, ElfInfo), Problem>> {
+            let problem = |rule, detail| Some(Err(Problem::new(tree, path, rule, detail)));
+            let bytes = match content.read() {
+                Ok(bytes) => bytes,
+                Err(e) => return problem(Rule::Unreadable, e.to_string()),
+            };
+            if !elf::is_elf(&bytes) {
+                return None;
             }
-            Ok(info) if info.relocatable => None,
-            Ok(info) => Some(Ok((path.clone(), info))),
-        }
-    };
+            match elf::parse(&bytes) {
+                Err(detail) => problem(Rule::Elf, detail),
+                Ok(info) if info.machine != machine(rules.arch) => {
+                    problem(Rule::Elf, format!("is for another architecture (e_machine {})", info.machine))
+                }
+                Ok(info) if info.relocatable => None,
+                Ok(info) => Some(Ok((path.clone(), info))),
+            }
+        };
     let files: Vec<_> = tree.files().map(|(path, _, content)| (path, content)).collect();
     let (good, bad): (Vec<_>, Vec<_>) = files.into_par_iter().filter_map(read).partition(Result::is_ok);
     (good.into_iter().flatten().collect(), bad.into_iter().filter_map(Result::err).collect())
@@ -104,7 +105,12 @@ impl<'a> Walk<'a> {
     }
 
     fn missing(&mut self, path: &str, what: &str) {
-        self.problems.insert(Problem::new(self.tree, path, Rule::MissingLibrary, format!("needs {what}, which is not in the tree")));
+        self.problems.insert(Problem::new(
+            self.tree,
+            path,
+            Rule::MissingLibrary,
+            format!("needs {what}, which is not in the tree"),
+        ));
     }
 
     fn search(&self, soname: &str, by: &ElfInfo) -> Option<(String, &'a ElfInfo)> {

@@ -9,11 +9,12 @@ use super::{
 const LINKS_MAX: usize = 40;
 
 const SHELLS: &[&str] = &[
-    "ash", "bash", "busybox", "csh", "dash", "fish", "ksh", "mksh", "rbash", "sash", "sh", "tcsh", "toybox", "yash", "zsh",
+    "ash", "bash", "busybox", "csh", "dash", "fish", "ksh", "mksh", "rbash", "sash", "sh", "tcsh", "toybox", "yash",
+    "zsh",
 ];
 const PACKAGE_MANAGERS: &[&str] = &[
-    "apk", "apt", "apt-get", "apt-key", "dnf", "dpkg", "dpkg-deb", "flatpak", "gem", "microdnf", "npm", "opkg", "pacman", "pip", "pip3",
-    "rpm", "snap", "yum", "zypper",
+    "apk", "apt", "apt-get", "apt-key", "dnf", "dpkg", "dpkg-deb", "flatpak", "gem", "microdnf", "npm", "opkg",
+    "pacman", "pip", "pip3", "rpm", "snap", "yum", "zypper",
 ];
 
 /// Where a path leads.
@@ -142,7 +143,10 @@ pub(super) fn os(tree: &Tree, rules: &Rules) -> Vec<Problem> {
 }
 
 fn is_program(path: &str) -> bool {
-    matches!(path.rsplit_once('/').map(|(dir, _)| dir.rsplit('/').next().unwrap_or(dir)), Some("bin" | "sbin" | "libexec" | "games"))
+    matches!(
+        path.rsplit_once('/').map(|(dir, _)| dir.rsplit('/').next().unwrap_or(dir)),
+        Some("bin" | "sbin" | "libexec" | "games")
+    )
 }
 
 /// The interpreter that `#!` names.

@@ -95,7 +95,10 @@ pub struct Rules {
 impl Rules {
     /// The rules for OS trees.
     pub fn os(arch: Arch) -> Self {
-        let names = ["bin", "dev", "efi", "etc", "lib", "lib64", "proc", "root", "run", "sbin", "sys", "sysroot", "tmp", "usr", "var"];
+        let names = [
+            "bin", "dev", "efi", "etc", "lib", "lib64", "proc", "root", "run", "sbin", "sys", "sysroot", "tmp", "usr",
+            "var",
+        ];
         Self {
             arch,
             top_level: names.into_iter().map(String::from).collect(),

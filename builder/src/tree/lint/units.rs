@@ -35,7 +35,9 @@ type Finding = (Rule, String);
 
 fn text(tree: &Tree, path: &str) -> String {
     match tree.get(path).map(|e| &e.kind) {
-        Some(Kind::File(content)) => content.read().map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default(),
+        Some(Kind::File(content)) => {
+            content.read().map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
+        }
         _ => String::new(),
     }
 }
@@ -57,7 +59,9 @@ fn unit_file(tree: &Tree, text: &str, users: &BTreeSet<String>, groups: &BTreeSe
         let fixed = |v: &&str| !v.is_empty() && !v.contains('%');
         match key {
             "User" if !dynamic && fixed(&value) && !users.contains(value) => found.push(unknown("user", value)),
-            "Group" | "SocketGroup" if !dynamic && fixed(&value) && !groups.contains(value) => found.push(unknown("group", value)),
+            "Group" | "SocketGroup" if !dynamic && fixed(&value) && !groups.contains(value) => {
+                found.push(unknown("group", value))
+            }
             "SupplementaryGroups" => {
                 let missing = value.split_ascii_whitespace().filter(|g| !groups.contains(*g));
                 found.extend(missing.map(|g| unknown("group", g)));

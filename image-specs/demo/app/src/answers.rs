@@ -118,7 +118,9 @@ impl App {
     }
 
     fn metrics(&self, now: Instant) -> String {
-        let mut out = String::from("# HELP hello_requests_total Requests answered, by status code.\n# TYPE hello_requests_total counter\n");
+        let mut out = String::from(
+            "# HELP hello_requests_total Requests answered, by status code.\n# TYPE hello_requests_total counter\n",
+        );
         for (status, counter) in STATUSES.iter().zip(&self.requests) {
             let code = status.line().split(' ').next().unwrap_or_default();
             let _ = writeln!(out, "hello_requests_total{{code=\"{code}\"}} {}", counter.load(Ordering::Relaxed));
@@ -172,7 +174,8 @@ mod tests {
     #[test]
     fn identity_is_one_json_line_with_all_of_the_environment() {
         let t = Instant::now();
-        let a = app(&[("APP_VERSION", "9.1"), ("NODE_NAME", "n1"), ("POD_NAME", "p-0"), ("LABEL_APP", "hello \"x\"")], t);
+        let a =
+            app(&[("APP_VERSION", "9.1"), ("NODE_NAME", "n1"), ("POD_NAME", "p-0"), ("LABEL_APP", "hello \"x\"")], t);
         let (code, body) = ask(&a, "/", t);
         assert_eq!(code, "200");
         assert_eq!(body.matches('\n').count(), 1);

@@ -76,7 +76,8 @@ pub fn parse(head: &[u8]) -> Parsed {
         return Parsed::Refuse(Status::BadRequest);
     };
     let mut words = line.trim_end_matches('\r').split(' ');
-    let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next()) else {
+    let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next())
+    else {
         return Parsed::Refuse(Status::BadRequest);
     };
     if !matches!(version, "HTTP/1.0" | "HTTP/1.1") || !target.starts_with('/') {
@@ -85,7 +86,9 @@ pub fn parse(head: &[u8]) -> Parsed {
     let method = match method {
         "GET" => Method::Get,
         "HEAD" => Method::Head,
-        m if !m.is_empty() && m.bytes().all(|b| b.is_ascii_uppercase()) => return Parsed::Refuse(Status::MethodNotAllowed),
+        m if !m.is_empty() && m.bytes().all(|b| b.is_ascii_uppercase()) => {
+            return Parsed::Refuse(Status::MethodNotAllowed);
+        }
         _ => return Parsed::Refuse(Status::BadRequest),
     };
     let path = target.split(['?', '#']).next().unwrap_or("/");

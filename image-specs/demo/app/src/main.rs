@@ -42,7 +42,8 @@ fn run() -> Result<(), String> {
     stop.thread_block().map_err(|e| format!("cannot block SIGTERM: {e}"))?;
 
     let app = Arc::new(App::from_env(std::env::vars(), host_name(), Instant::now()));
-    let listener = TcpListener::bind(&listen).map_err(|e| format!("cannot listen on {listen}: {e}; set LISTEN=ADDRESS:PORT"))?;
+    let listener =
+        TcpListener::bind(&listen).map_err(|e| format!("cannot listen on {listen}: {e}; set LISTEN=ADDRESS:PORT"))?;
     println!("hello {} listens on {listen}", app.version());
     let server = Server::start(listener, app).map_err(|e| format!("cannot start threads: {e}"))?;
 

@@ -15,7 +15,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{answers::App, http::{HEAD_BYTES_MAX, Status}};
+use crate::{
+    answers::App,
+    http::{HEAD_BYTES_MAX, Status},
+};
 
 /// Threads that answer.
 const WORKERS: usize = 8;
@@ -46,7 +49,9 @@ impl Server {
             thread::Builder::new().stack_size(STACK_BYTES).spawn(move || work(&receiver, &app, &busy))?;
         }
         let (stopping, busy) = (server.stopping.clone(), server.busy.clone());
-        thread::Builder::new().stack_size(STACK_BYTES).spawn(move || accept(&listener, &sender, &app, &stopping, &busy))?;
+        thread::Builder::new()
+            .stack_size(STACK_BYTES)
+            .spawn(move || accept(&listener, &sender, &app, &stopping, &busy))?;
         Ok(server)
     }
 
@@ -61,7 +66,13 @@ impl Server {
     }
 }
 
-fn accept(listener: &TcpListener, sender: &SyncSender<TcpStream>, app: &App, stopping: &AtomicBool, busy: &AtomicUsize) {
+fn accept(
+    listener: &TcpListener,
+    sender: &SyncSender<TcpStream>,
+    app: &App,
+    stopping: &AtomicBool,
+    busy: &AtomicUsize,
+) {
     for stream in listener.incoming() {
         let Ok(stream) = stream else {
             // Out of file descriptors, most likely: wait for some to close.

@@ -18,9 +18,9 @@ use containerd_client::{
     },
     types::{Mount, v1::Status as TaskStatus},
 };
+use hyper_util::rt::TokioIo;
 use prost::Message;
 use prost_types::Any;
-use hyper_util::rt::TokioIo;
 use tokio::{net::UnixStream, sync::mpsc};
 
 use super::{Listed, NewContainer, Runtime, RuntimeError, Task, from_map};

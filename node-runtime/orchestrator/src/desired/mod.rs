@@ -17,7 +17,7 @@ use skerry_formats::baked::{BakedApp, NodeConfig};
 use skerry_workloads::{Object, Workload};
 
 pub use pods::{Container, Env, EnvSource, Pod, Probe, Seccomp, Volume, VolumeMount};
-pub use services::{ServicePort, Service};
+pub use services::{Service, ServicePort};
 
 /// Everything that shall be.
 #[derive(Debug, Clone, Default, PartialEq)]

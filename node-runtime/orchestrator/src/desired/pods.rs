@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::{
-    api::{
-        apps::v1 as apps,
-        core::v1 as core,
-    },
+    api::{apps::v1 as apps, core::v1 as core},
     apimachinery::pkg::util::intstr::IntOrString,
 };
 use serde::Serialize;
@@ -371,7 +368,8 @@ const CAPABILITIES_DEFAULT: [&str; 14] = [
 
 fn capabilities(caps: Option<&core::Capabilities>) -> Vec<String> {
     let bare = |c: &String| c.strip_prefix("CAP_").unwrap_or(c).to_owned();
-    let list = |l: Option<&Option<Vec<String>>>| -> Vec<String> { l.into_iter().flatten().flatten().map(bare).collect() };
+    let list =
+        |l: Option<&Option<Vec<String>>>| -> Vec<String> { l.into_iter().flatten().flatten().map(bare).collect() };
     let (add, drop) = (list(caps.map(|c| &c.add)), list(caps.map(|c| &c.drop)));
     let all = drop.iter().any(|d| d == "ALL");
     let kept = CAPABILITIES_DEFAULT.iter().map(|c| (*c).to_owned()).filter(|c| !all && !drop.contains(c));

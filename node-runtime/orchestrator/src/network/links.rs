@@ -63,8 +63,7 @@ struct Netlink {
 
 impl Netlink {
     fn open() -> Result<Self, LinkError> {
-        let (connection, handle, _) =
-            rtnetlink::new_connection().map_err(io("open", Path::new("a netlink socket")))?;
+        let (connection, handle, _) = rtnetlink::new_connection().map_err(io("open", Path::new("a netlink socket")))?;
         Ok(Self { handle, task: tokio::spawn(connection) })
     }
 
@@ -116,8 +115,10 @@ pub(crate) async fn ensure_bridge(bridge: &str, gateway: Ipv4Addr) -> Result<(),
         .execute()
         .await
         .map_err(refused("set the address of", bridge))?;
-    let route =
-        RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(SERVICES.0, SERVICES.1).output_interface(index).build();
+    let route = RouteMessageBuilder::<Ipv4Addr>::new()
+        .destination_prefix(SERVICES.0, SERVICES.1)
+        .output_interface(index)
+        .build();
     nl.handle.route().add(route).replace().execute().await.map_err(refused("set the services' route on", bridge))?;
     sysctl("net/ipv4/ip_forward", "1")?;
     // Clients on the node may use 127.0.0.1:NODEPORT; see the guard rule.

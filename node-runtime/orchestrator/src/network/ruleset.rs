@@ -7,10 +7,7 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
-use crate::{
-    desired::Desired,
-    observed::Observed,
-};
+use crate::{desired::Desired, observed::Observed};
 
 /// Everything that the rules depend on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -92,11 +89,14 @@ pub fn render(rules: &Ruleset, bridge: &str, pod_cidr: &str) -> Value {
     };
     // route_localnet is on for the bridge; without this a pod could reach what
     // listens on the node's loopback only.
-    rule("guard", vec![
-        matches(meta("iifname"), "==", json!(bridge)),
-        matches(field("ip", "daddr"), "==", prefix("127.0.0.0/8")),
-        json!({"drop": null}),
-    ]);
+    rule(
+        "guard",
+        vec![
+            matches(meta("iifname"), "==", json!(bridge)),
+            matches(field("ip", "daddr"), "==", prefix("127.0.0.0/8")),
+            json!({"drop": null}),
+        ],
+    );
     for chain in ["prerouting", "output"] {
         rule(chain, vec![json!({"jump": {"target": "services"}})]);
     }
@@ -105,18 +105,19 @@ pub fn render(rules: &Ruleset, bridge: &str, pod_cidr: &str) -> Value {
         for (i, e) in f.endpoints.iter().enumerate() {
             // Of the n endpoints that are left, take this one with 1/n.
             let left = f.endpoints.len() - i;
-            let pick = (left > 1).then(|| {
-                matches(json!({"numgen": {"mode": "random", "mod": left, "offset": 0}}), "==", json!(0))
-            });
+            let pick = (left > 1)
+                .then(|| matches(json!({"numgen": {"mode": "random", "mod": left, "offset": 0}}), "==", json!(0)));
             let dnat = json!({"dnat": {"addr": e.ip.to_string(), "port": e.port}});
             let cluster = vec![
                 matches(field("ip", "daddr"), "==", json!(f.cluster_ip.to_string())),
                 matches(field(proto, "dport"), "==", json!(f.port)),
             ];
-            let node = f.node_port.map(|port| vec![
-                matches(json!({"fib": {"result": "type", "flags": ["daddr"]}}), "==", json!("local")),
-                matches(field(proto, "dport"), "==", json!(port)),
-            ]);
+            let node = f.node_port.map(|port| {
+                vec![
+                    matches(json!({"fib": {"result": "type", "flags": ["daddr"]}}), "==", json!("local")),
+                    matches(field(proto, "dport"), "==", json!(port)),
+                ]
+            });
             for head in [Some(cluster), node].into_iter().flatten() {
                 rule("services", head.into_iter().chain(pick.clone()).chain([dnat.clone()]).collect());
             }
@@ -124,24 +125,33 @@ pub fn render(rules: &Ruleset, bridge: &str, pod_cidr: &str) -> Value {
     }
     // A pod that reaches a pod through a service must get the answer from the
     // service, so it has to come back through the node.
-    rule("postrouting", vec![
-        matches(field("ip", "saddr"), "==", prefix(pod_cidr)),
-        matches(field("ip", "daddr"), "==", prefix(pod_cidr)),
-        matches(json!({"ct": {"key": "status"}}), "in", json!("dnat")),
-        json!({"masquerade": null}),
-    ]);
+    rule(
+        "postrouting",
+        vec![
+            matches(field("ip", "saddr"), "==", prefix(pod_cidr)),
+            matches(field("ip", "daddr"), "==", prefix(pod_cidr)),
+            matches(json!({"ct": {"key": "status"}}), "in", json!("dnat")),
+            json!({"masquerade": null}),
+        ],
+    );
     // Pods' way out, and the node's own loopback clients of node ports.
-    rule("postrouting", vec![
-        matches(field("ip", "saddr"), "==", prefix(pod_cidr)),
-        matches(field("ip", "daddr"), "!=", prefix(pod_cidr)),
-        matches(meta("oifname"), "!=", json!(bridge)),
-        json!({"masquerade": null}),
-    ]);
-    rule("postrouting", vec![
-        matches(field("ip", "saddr"), "==", prefix("127.0.0.0/8")),
-        matches(meta("oifname"), "==", json!(bridge)),
-        json!({"masquerade": null}),
-    ]);
+    rule(
+        "postrouting",
+        vec![
+            matches(field("ip", "saddr"), "==", prefix(pod_cidr)),
+            matches(field("ip", "daddr"), "!=", prefix(pod_cidr)),
+            matches(meta("oifname"), "!=", json!(bridge)),
+            json!({"masquerade": null}),
+        ],
+    );
+    rule(
+        "postrouting",
+        vec![
+            matches(field("ip", "saddr"), "==", prefix("127.0.0.0/8")),
+            matches(meta("oifname"), "==", json!(bridge)),
+            json!({"masquerade": null}),
+        ],
+    );
     json!({"nftables": out})
 }
 
@@ -188,9 +198,8 @@ mod tests {
                 },
             ],
         };
-        let lines = |v: &Value| -> String {
-            v["nftables"].as_array().unwrap().iter().map(|l| format!("{l}\n")).collect()
-        };
+        let lines =
+            |v: &Value| -> String { v["nftables"].as_array().unwrap().iter().map(|l| format!("{l}\n")).collect() };
         insta::assert_snapshot!(lines(&render(&rules, "skerry0", "10.244.0.0/24")));
     }
 }

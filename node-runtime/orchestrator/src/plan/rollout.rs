@@ -43,13 +43,7 @@ pub(super) fn decide<'a>(desired: &'a Desired, observed: &'a Observed) -> Rollou
     out
 }
 
-fn deployment<'a>(
-    d: &Deployment,
-    old: Vec<&'a str>,
-    desired: &'a Desired,
-    observed: &Observed,
-    out: &mut Rollout<'a>,
-) {
+fn deployment<'a>(d: &Deployment, old: Vec<&'a str>, desired: &'a Desired, observed: &Observed, out: &mut Rollout<'a>) {
     let mut new: Vec<&'a Pod> =
         desired.pods.values().filter(|p| p.namespace == d.namespace && p.deployment == d.name).collect();
     new.sort_by_key(|p| p.ordinal);

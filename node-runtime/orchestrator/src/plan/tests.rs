@@ -71,13 +71,8 @@ fn an_empty_node_gets_the_pod_then_its_containers() {
     let mut o = Observed { rules: Some(ruleset_input(&d, &Observed::default())), ..Default::default() };
     assert_eq!(plan(&d, &o, 0.0).actions, [Action::SetupPod { uid: uid.clone() }]);
     o.sandboxes.insert(uid.clone(), sandbox(2, true));
-    let start = |c: &str| Action::Start {
-        uid: uid.clone(),
-        container: c.into(),
-        attempt: 0,
-        backoff_secs: 0,
-        replaces: None,
-    };
+    let start =
+        |c: &str| Action::Start { uid: uid.clone(), container: c.into(), attempt: 0, backoff_secs: 0, replaces: None };
     assert_eq!(plan(&d, &o, 0.0).actions, [start("main"), start("side")]);
 }
 

@@ -76,19 +76,34 @@ fn it_is_a_spec_by_the_oci_types() {
 fn the_filter_never_allows_what_administers_the_machine() {
     let spec = spec_of(RESTRICTED, "x86_64");
     let names = spec["linux"]["seccomp"]["syscalls"][0]["names"].to_string();
-    for call in
-        ["mount", "umount2", "reboot", "init_module", "kexec_load", "setns", "unshare", "ptrace", "bpf", "io_uring_setup",
-            "clone3", "clone", "socket", "personality", "add_key", "keyctl", "userfaultfd", "perf_event_open", "swapon"]
-    {
+    for call in [
+        "mount",
+        "umount2",
+        "reboot",
+        "init_module",
+        "kexec_load",
+        "setns",
+        "unshare",
+        "ptrace",
+        "bpf",
+        "io_uring_setup",
+        "clone3",
+        "clone",
+        "socket",
+        "personality",
+        "add_key",
+        "keyctl",
+        "userfaultfd",
+        "perf_event_open",
+        "swapon",
+    ] {
         assert!(!names.contains(&format!("\"{call}\"")), "{call}");
     }
 }
 
 #[test]
 fn capabilities_and_seccomp_follow_the_manifest() {
-    let with = |security: &str| {
-        spec_of(&RESTRICTED.replace("capabilities: {drop: [ALL]}", security), "x86_64")
-    };
+    let with = |security: &str| spec_of(&RESTRICTED.replace("capabilities: {drop: [ALL]}", security), "x86_64");
     let bind = with("capabilities: {drop: [ALL], add: [NET_BIND_SERVICE]}");
     assert_eq!(bind["process"]["capabilities"]["ambient"], json!(["CAP_NET_BIND_SERVICE"]));
     let open = with("seccompProfile: {type: Unconfined}");

@@ -331,7 +331,12 @@ impl BootEntries for FakeEntries {
     fn list(&self) -> Result<Vec<UkiName>, EspError> {
         self.0.esp().list()
     }
-    fn install(&mut self, sequence: Sequence, uki: &mut dyn Read, expected: &ObjectDigest) -> Result<Installed, EspError> {
+    fn install(
+        &mut self,
+        sequence: Sequence,
+        uki: &mut dyn Read,
+        expected: &ObjectDigest,
+    ) -> Result<Installed, EspError> {
         self.op()?;
         let half = self.0.root.join(format!("esp/EFI/Linux/skerry-{}.tmp", sequence.padded()));
         fs::write(&half, b"half of a kernel").unwrap();

@@ -21,7 +21,7 @@ use skerry_formats::{
 use tough::{
     editor::{RepositoryEditor, signed::SignedRole},
     key_source::{KeySource, LocalKeySource},
-    schema::{KeyHolder, Root, RoleKeys, RoleType, Target},
+    schema::{KeyHolder, RoleKeys, RoleType, Root, Target},
 };
 
 pub const PRODUCT: &str = "demo";

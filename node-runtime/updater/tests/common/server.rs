@@ -23,7 +23,8 @@ pub struct Nginx {
 impl Nginx {
     #[expect(clippy::zombie_processes, reason = "drop waits for it; a panic here ends the test")]
     pub fn start(dir: &Path, repo: &Path) -> Self {
-        let program = ["/usr/sbin/nginx", "/usr/bin/nginx"].iter().find(|p| Path::new(p).exists()).expect("nginx is needed");
+        let program =
+            ["/usr/sbin/nginx", "/usr/bin/nginx"].iter().find(|p| Path::new(p).exists()).expect("nginx is needed");
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let d = dir.join("nginx");
         fs::create_dir_all(&d).unwrap();
@@ -159,7 +160,9 @@ fn answer(mut stream: TcpStream, repo: &Path, fault: &Mutex<Fault>, sent: &Atomi
     let fault = *fault.lock().unwrap();
     let page = b"<!DOCTYPE html><html>please log in</html>";
     let mut head = |status: &str, kind: &str, len: usize, more: &str| {
-        let h = format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {len}\r\nconnection: close\r\n{more}\r\n");
+        let h = format!(
+            "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {len}\r\nconnection: close\r\n{more}\r\n"
+        );
         stream.write_all(h.as_bytes())
     };
     let object = path.starts_with("objects/");
