@@ -9,7 +9,7 @@ CACHE=${SKERRY_CI_CACHE:-$HOME/.cache/skerry-ci}
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$CACHE/target}"
 export SKERRY_RUNTIME="${SKERRY_RUNTIME:-$OUT/runtime/x86_64}"
 [ -d "$HOME/.cargo/bin" ] && PATH="$HOME/.cargo/bin:$PATH"
-PATH="$PATH:/usr/sbin:/sbin"
+PATH="$PATH:/usr/sbin:/sbin:$CACHE/tools/usr/bin"
 export PATH
 mkdir -p "$OUT" "$CACHE" "$CARGO_TARGET_DIR"
 

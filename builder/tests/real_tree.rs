@@ -1,6 +1,7 @@
 //! Assembles the OS tree from real Debian packages and lints it.
 //!
-//! Needs `SKERRY_TEST_DEBS`: a JSON array of `[locked package, path of .deb]`.
+//! Needs `SKERRY_TEST_LOCK`: a lock whose packages are in the cache. `ci/test`
+//! sets it to the lock of the releases that it built before.
 #![allow(clippy::unwrap_used)]
 
 use std::{collections::BTreeMap, path::PathBuf, process::Command};
@@ -21,7 +22,7 @@ use skerry::{
 };
 use skerry_plan::{
     board::{Arch, BoardSpec},
-    lock::LockedPackage,
+    lock,
     spec::ImageSpec,
 };
 
@@ -53,11 +54,20 @@ impl Tools for HostTools {
     }
 }
 
+/// The packages of the board, out of the cache; none may be missing there.
 fn packages() -> Vec<UnpackedDeb> {
-    let list = std::env::var("SKERRY_TEST_DEBS").expect("SKERRY_TEST_DEBS names a JSON list of packages");
-    let list: Vec<(LockedPackage, PathBuf)> = serde_json::from_slice(&std::fs::read(list).unwrap()).unwrap();
-    let cache = Cache::new(std::env::temp_dir().join("skerry-test-cache"));
-    list.into_iter().map(|(package, path)| unpack(&FetchedDeb { package, path }, &cache).unwrap()).collect()
+    let path = std::env::var_os("SKERRY_TEST_LOCK").map(PathBuf::from).expect("SKERRY_TEST_LOCK names a lock");
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let lock = lock::parse(&path.to_string_lossy(), &text).unwrap_or_else(|p| panic!("{p:?}"));
+    let cache = Cache::new(
+        std::env::var_os("SKERRY_CACHE").map_or_else(|| skerry::cli::default_cache_dir().unwrap(), PathBuf::from),
+    );
+    let wanted = lock.packages.into_iter().filter(|p| p.boards.iter().any(|b| b == "x86_64-uefi"));
+    let debs: Vec<_> = wanted.map(|package| FetchedDeb { path: cache.deb(&package.sha256), package }).collect();
+    assert!(!debs.is_empty(), "{} has no packages for the board", path.display());
+    let missing: Vec<_> = debs.iter().filter(|d| !d.path.is_file()).map(|d| &d.package.name).collect();
+    assert!(missing.is_empty(), "not in the cache {}: {missing:?}; build with this lock first", cache.root().display());
+    debs.iter().map(|deb| unpack(deb, &cache).unwrap()).collect()
 }
 
 fn build() -> OsTree {
@@ -101,7 +111,7 @@ fn write_out(tree: &Tree, root: &std::path::Path) {
 }
 
 #[test]
-#[ignore = "needs real packages: SKERRY_TEST_DEBS"]
+#[ignore = "needs real packages: SKERRY_TEST_LOCK"]
 fn tree_of_real_packages_is_complete_and_small() {
     let started = std::time::Instant::now();
     let os = build();

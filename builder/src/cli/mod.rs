@@ -131,7 +131,10 @@ impl Cli {
 }
 
 /// `$XDG_CACHE_HOME/skerry` or `~/.cache/skerry`.
-fn default_cache_dir() -> anyhow::Result<PathBuf> {
+///
+/// # Errors
+/// If neither variable is set.
+pub fn default_cache_dir() -> anyhow::Result<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     set("XDG_CACHE_HOME")
         .or_else(|| set("HOME").map(|home| home.join(".cache")))

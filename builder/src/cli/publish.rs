@@ -59,10 +59,19 @@ pub fn run(args: Args, ctx: &Ctx) -> anyhow::Result<()> {
     verify(dir, &args.keys, ctx)?;
     let request = Request { release_dir: dir, channel, expiry, now };
     match publish::publish(&args.repo, &request, &keys, &ctx.progress)? {
-        Outcome::AlreadyPublished => println!("channel {channel} offers this release already; nothing to do"),
-        Outcome::Published { objects_new, bytes_new, previous } => {
+        Outcome::AlreadyPublished { objects_repaired: 0 } => {
+            println!("channel {channel} offers this release already; nothing to do");
+        }
+        Outcome::AlreadyPublished { objects_repaired } => {
+            println!("channel {channel} offers this release already");
+            println!("  repaired objects: {objects_repaired}");
+        }
+        Outcome::Published { objects_new, bytes_new, objects_repaired, previous } => {
             println!("published on channel {channel} in {}", args.repo.display());
             println!("  new objects: {objects_new} ({bytes_new} bytes)");
+            if objects_repaired > 0 {
+                println!("  repaired objects: {objects_repaired}");
+            }
             if let Some(previous) = previous {
                 println!("  before: sequence {previous}");
             }

@@ -3,8 +3,10 @@
 //! A web server may serve the folder while it is written. Objects come first,
 //! then targets, then metadata under names that nobody refers to yet, and last
 //! `timestamp.json`, one rename that switches all clients from the old state to
-//! the new one. Nothing that an older state refers to is touched.
+//! the new one. Nothing that an older state refers to is touched, but for objects
+//! that no client can use: a damaged one is replaced.
 
+mod objects;
 mod repo;
 mod store;
 #[cfg(test)]
@@ -26,13 +28,16 @@ use skerry_formats::{
 };
 use tough::schema::RoleType;
 
-use self::repo::{Metadata, Roles};
 pub use self::store::{FolderStore, Store};
+use self::{
+    objects::Copied,
+    repo::{Metadata, Roles},
+};
 use crate::{
     progress::Progress,
     release::{
         keys::{KeysError, TufKeys},
-        objects::{compressed_path, zstd_frame},
+        objects::zstd_frame,
         tuf_keys::SignError,
     },
 };
@@ -77,13 +82,18 @@ pub struct Request<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The channel already offers exactly this release.
-    AlreadyPublished,
+    AlreadyPublished {
+        /// Objects that were missing or damaged, and are there now.
+        objects_repaired: u64,
+    },
     /// The channel offers it now.
     Published {
         /// Objects that were not there yet.
         objects_new: u64,
         /// Their compressed size in bytes.
         bytes_new: u64,
+        /// Objects that were there, damaged, and were replaced.
+        objects_repaired: u64,
         /// Sequence that the channel offered before.
         previous: Option<Sequence>,
     },
@@ -164,18 +174,6 @@ pub enum PublishError {
     /// A channel name that cannot be part of a path.
     #[error("channel name {0:?} is not valid: use lower-case letters, digits and `-`, at most 40")]
     ChannelName(String),
-    /// An object in the repository differs from the release's.
-    #[error(
-        "object {name} is in the repository with another size ({there} bytes, this release has {here}): it was compressed by another version of skerry; build this release again with that version, or publish to a new folder"
-    )]
-    ObjectDiffers {
-        /// Path of the object.
-        name: String,
-        /// Size in the repository.
-        there: u64,
-        /// Size in the release.
-        here: u64,
-    },
     /// A file of the release is too large to be true or damaged.
     #[error("a tough operation failed: {0}")]
     Tuf(String),
@@ -232,18 +230,23 @@ pub(crate) fn publish_to(
     let (channel_name, channel) = files.channel(request.channel);
     let previous = current_offer(store, &metadata, &channel_name)?;
     let targets = files.targets(&channel_name, &channel)?;
-    if targets.iter().all(|(name, bytes)| metadata.digest_of(name) == Some(Sha256Digest::of(bytes))) {
-        return Ok(Outcome::AlreadyPublished);
+    let done = targets.iter().all(|(name, bytes)| metadata.digest_of(name) == Some(Sha256Digest::of(bytes)));
+    if !done {
+        check_sequence(&files.release, request.channel, previous, &metadata, &targets)?;
     }
-    check_sequence(&files.release, request.channel, previous, &metadata, &targets)?;
-    let (objects_new, bytes_new) = copy_objects(store, request.release_dir, &files.index, progress)?;
+    // Also if all is published: publishing again repairs the objects.
+    let Copied { objects_new, bytes_new, objects_repaired } =
+        objects::copy(store, request.release_dir, &files.index, progress)?;
+    if done {
+        return Ok(Outcome::AlreadyPublished { objects_repaired: objects_new + objects_repaired });
+    }
     for (name, bytes) in &targets {
         let path = format!("{TARGETS}/{}.{name}", Sha256Digest::of(bytes));
         store.write(&path, bytes).map_err(|e| store.error("writing", &path, e))?;
         metadata.add_target(name, bytes)?;
     }
     metadata.write_next(store, keys, Roles::All, &dates(request.expiry, request.now))?;
-    Ok(Outcome::Published { objects_new, bytes_new, previous })
+    Ok(Outcome::Published { objects_new, bytes_new, objects_repaired, previous })
 }
 
 /// Expiry dates from now on.
@@ -290,36 +293,6 @@ fn check_sequence(
         }
         _ => Ok(()),
     }
-}
-
-/// Copy what the repository does not have. Objects never change: one that is
-/// there stays, and must have the size that the index states.
-fn copy_objects(
-    store: &dyn Store,
-    release_dir: &Path,
-    index: &Index,
-    progress: &Progress,
-) -> Result<(u64, u64), PublishError> {
-    let total = index.entries().iter().map(|e| e.compressed_bytes).sum();
-    let step = progress.start("publish", Some(total), "bytes");
-    let (mut count, mut bytes) = (0, 0);
-    for e in index.entries() {
-        let name = compressed_path(&e.digest);
-        let to = format!("{OBJECTS}/{name}");
-        match store.size(&to).map_err(|source| store.error("looking at", &to, source))? {
-            Some(there) if there == e.compressed_bytes => {}
-            Some(there) => return Err(PublishError::ObjectDiffers { name, there, here: e.compressed_bytes }),
-            None => {
-                let from = release_dir.join(OBJECTS).join(&name);
-                store.copy_in(&from, &to).map_err(|source| store.error("writing", &to, source))?;
-                count += 1;
-                bytes += e.compressed_bytes;
-            }
-        }
-        step.advance(e.compressed_bytes);
-    }
-    step.done(format!("{count} new objects, {bytes} bytes"));
-    Ok((count, bytes))
 }
 
 /// The parts of a release that become targets.

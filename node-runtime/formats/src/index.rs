@@ -35,10 +35,21 @@ pub struct IndexEntry {
     pub digest: ObjectDigest,
     /// Size in bytes.
     pub size_bytes: u64,
-    /// Size in bytes of `objects/ab/cdef….zst` in the update repository.
+    /// Size in bytes of `objects/ab/cdef….zst` as it was built. The repository
+    /// may hold the object as another version of the compressor wrote it, so
+    /// this is what a download costs, give or take, and not a check.
     pub compressed_bytes: u64,
     /// What the object is for.
     pub role: Role,
+}
+
+impl IndexEntry {
+    /// Largest file that may stand for this object in an update repository,
+    /// whoever compressed it: zstd adds less than this to what does not
+    /// compress.
+    pub fn file_bytes_max(&self) -> u64 {
+        self.size_bytes.saturating_add(self.size_bytes / 64).saturating_add(1024)
+    }
 }
 
 /// Parsed index, entries strictly ascending by digest.

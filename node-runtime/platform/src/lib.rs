@@ -17,6 +17,7 @@ pub mod meminfo;
 pub mod mount;
 pub mod netns;
 pub mod notify;
+pub mod process;
 pub mod procmem;
 pub mod resolv;
 pub mod watchdog;

@@ -3,6 +3,9 @@
 //! A download grows in `staging/DIGEST.zst.part` and is made durable every few
 //! MiB, so that a cut link or a cut power costs little. The server's ETag lies
 //! beside it; with `If-Range` a server whose file changed sends it whole.
+//!
+//! How long a file is, the server says: it may have been compressed by another
+//! version than the one that the index was made with. The index bounds it.
 
 use std::{fs, sync::Arc};
 
@@ -132,10 +135,8 @@ impl Fetcher {
         if have == e.compressed_bytes {
             return Ok(());
         }
-        if have > e.compressed_bytes {
-            self.store().drop_part(&e.digest)?;
-            let _ = tx.send(Step::Lost(have));
-            have = 0;
+        if have > e.file_bytes_max() {
+            have = self.start_again(e, have, tx)?;
         }
         let url = self.source.url(&format!("objects/{}.zst", e.digest.object_path()))?;
         let etag_path = part.with_extension("etag");
@@ -147,30 +148,35 @@ impl Fetcher {
             }
         }
         let mut response = self.source.send(&url, request).await?;
-        if !continues(&response, have, e.compressed_bytes) {
-            // The server starts again, or does not want to say where it is.
-            self.store().drop_part(&e.digest)?;
-            let _ = tx.send(Step::Lost(have));
-            have = 0;
-            if response.status() != StatusCode::OK {
-                response = self.source.send(&url, self.source.get(&url)).await?;
+        let total = match Answer::of(&response, have) {
+            Answer::Nothing => return Ok(()),
+            Answer::Rest { total } => total,
+            answer => {
+                have = self.start_again(e, have, tx)?;
+                if answer == Answer::Useless {
+                    response = self.source.send(&url, self.source.get(&url)).await?;
+                }
+                // Without a word from the server the index has to do.
+                response.content_length().unwrap_or(e.compressed_bytes)
             }
+        };
+        if total > e.file_bytes_max() {
+            let detail = format!("the server has {total} bytes, it can have {} at most", e.file_bytes_max());
+            return Err(UpdateError::Object { object: e.digest, detail });
         }
-        self.expect_length(e, have, &response)?;
-        if have == 0 && e.compressed_bytes >= self.cfg.sync_every_bytes {
+        if have == 0 && total >= self.cfg.sync_every_bytes {
             self.keep_etag(&etag_path, &response)?;
         }
-        self.body(e, have, &url, response, tx).await
+        self.body(e, have, total, &url, response, tx).await
     }
 
-    fn expect_length(&self, e: &IndexEntry, have: u64, response: &Response) -> Result<(), UpdateError> {
-        match response.content_length() {
-            Some(n) if have + n != e.compressed_bytes => Err(UpdateError::Object {
-                object: e.digest,
-                detail: format!("the server has {} bytes, the index says {}", have + n, e.compressed_bytes),
-            }),
-            _ => Ok(()),
+    /// Forget what was downloaded; returns what is there then.
+    fn start_again(&self, e: &IndexEntry, have: u64, tx: &mpsc::UnboundedSender<Step>) -> Result<u64, UpdateError> {
+        if have > 0 {
+            self.store().drop_part(&e.digest)?;
+            let _ = tx.send(Step::Lost(have));
         }
+        Ok(0)
     }
 
     fn keep_etag(&self, path: &std::path::Path, response: &Response) -> Result<(), UpdateError> {
@@ -186,6 +192,7 @@ impl Fetcher {
         &self,
         e: &IndexEntry,
         mut have: u64,
+        total: u64,
         url: &url::Url,
         mut response: Response,
         tx: &mpsc::UnboundedSender<Step>,
@@ -202,7 +209,7 @@ impl Fetcher {
             if have == 0 && !chunk.starts_with(&ZSTD_MAGIC[..chunk.len().min(4)]) {
                 break Err(UpdateError::Object { object: e.digest, detail: "it is not a zstd file".into() });
             }
-            if have + chunk.len() as u64 > e.compressed_bytes {
+            if have + chunk.len() as u64 > total {
                 break Err(HttpError::TooLarge(url.to_string()).into());
             }
             file.write_all(&chunk).map_err(io("write", &part))?;
@@ -220,8 +227,8 @@ impl Fetcher {
             self.sync_part(&mut *file, &part)?;
         }
         result?;
-        if have < e.compressed_bytes {
-            return Err(HttpError::Short { url: url.to_string(), expected: e.compressed_bytes, found: have }.into());
+        if have < total {
+            return Err(HttpError::Short { url: url.to_string(), expected: total, found: have }.into());
         }
         Ok(())
     }
@@ -243,23 +250,59 @@ fn advance(p: &mut Progress, step: &Step) {
     }
 }
 
-/// Does the answer go on where the download stands?
-fn continues(r: &Response, have: u64, total: u64) -> bool {
-    if have == 0 {
-        return r.status() == StatusCode::OK;
-    }
-    let range = r.headers().get(header::CONTENT_RANGE).and_then(|v| v.to_str().ok());
-    r.status() == StatusCode::PARTIAL_CONTENT && range.is_some_and(|v| range_fits(v, have, total))
+/// What the server sends, seen from a download that has some bytes already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// The rest of a file of `total` bytes.
+    Rest { total: u64 },
+    /// The file from its start.
+    Whole,
+    /// Nothing: the download has all of it.
+    Nothing,
+    /// Something that fits nowhere.
+    Useless,
 }
 
-/// `bytes FIRST-LAST/TOTAL` (RFC 9110, 14.4) from `have` to the end of `total`.
-fn range_fits(value: &str, have: u64, total: u64) -> bool {
-    let parse = || -> Option<(u64, u64, u64)> {
-        let (range, all) = value.strip_prefix("bytes ")?.split_once('/')?;
-        let (first, last) = range.split_once('-')?;
-        Some((first.parse().ok()?, last.parse().ok()?, all.parse().ok()?))
-    };
-    parse() == Some((have, total.wrapping_sub(1), total))
+impl Answer {
+    fn of(response: &Response, have: u64) -> Self {
+        let range = response.headers().get(header::CONTENT_RANGE).and_then(|v| v.to_str().ok());
+        Self::read(response.status(), range, have)
+    }
+
+    fn read(status: StatusCode, content_range: Option<&str>, have: u64) -> Self {
+        match (status, content_range.and_then(ContentRange::parse)) {
+            (StatusCode::OK, _) => Self::Whole,
+            (StatusCode::PARTIAL_CONTENT, Some(ContentRange { span: Some((first, last)), total }))
+                if first == have && last.checked_add(1) == Some(total) && have < total =>
+            {
+                Self::Rest { total }
+            }
+            (StatusCode::RANGE_NOT_SATISFIABLE, Some(ContentRange { span: None, total }))
+                if have == total && have > 0 =>
+            {
+                Self::Nothing
+            }
+            _ => Self::Useless,
+        }
+    }
+}
+
+/// `bytes FIRST-LAST/TOTAL` or `bytes */TOTAL` (RFC 9110, 14.4).
+struct ContentRange {
+    span: Option<(u64, u64)>,
+    total: u64,
+}
+
+impl ContentRange {
+    fn parse(value: &str) -> Option<Self> {
+        let (span, total) = value.strip_prefix("bytes ")?.split_once('/')?;
+        let total = total.parse().ok()?;
+        if span == "*" {
+            return Some(Self { span: None, total });
+        }
+        let (first, last) = span.split_once('-')?;
+        Some(Self { span: Some((first.parse().ok()?, last.parse().ok()?)), total })
+    }
 }
 
 #[cfg(test)]
@@ -268,9 +311,28 @@ mod tests {
 
     #[test]
     fn only_the_exact_rest_continues_a_download() {
-        assert!(range_fits("bytes 5-9/10", 5, 10));
-        for bad in ["bytes 4-9/10", "bytes 5-8/10", "bytes 5-9/11", "bytes 5-9/*", "5-9/10", "bytes */10", ""] {
-            assert!(!range_fits(bad, 5, 10), "{bad}");
+        let (ok, partial, no) = (StatusCode::OK, StatusCode::PARTIAL_CONTENT, StatusCode::RANGE_NOT_SATISFIABLE);
+        let rest = Answer::Rest { total: 10 };
+        let cases = [
+            (partial, Some("bytes 5-9/10"), 5, rest),
+            (partial, Some("bytes 4-9/10"), 5, Answer::Useless),
+            (partial, Some("bytes 5-8/10"), 5, Answer::Useless),
+            (partial, Some("bytes 5-9/11"), 5, Answer::Useless),
+            (partial, Some("bytes 5-9/*"), 5, Answer::Useless),
+            (partial, Some("bytes 5-18446744073709551615/0"), 5, Answer::Useless),
+            (partial, Some("bytes 5-4/5"), 5, Answer::Useless),
+            (partial, Some("5-9/10"), 5, Answer::Useless),
+            (partial, Some("bytes */10"), 5, Answer::Useless),
+            (partial, None, 5, Answer::Useless),
+            (ok, None, 5, Answer::Whole),
+            (ok, Some("bytes 5-9/10"), 5, Answer::Whole),
+            (no, Some("bytes */5"), 5, Answer::Nothing),
+            (no, Some("bytes */4"), 5, Answer::Useless),
+            (no, Some("bytes */0"), 0, Answer::Useless),
+            (no, None, 5, Answer::Useless),
+        ];
+        for (status, range, have, want) in cases {
+            assert_eq!(Answer::read(status, range, have), want, "{status} {range:?} at {have}");
         }
     }
 }

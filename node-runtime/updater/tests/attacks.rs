@@ -135,8 +135,61 @@ async fn truncated_kernel_image_and_truncated_object() {
         fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
     };
     for role in [Role::Uki, Role::Data] {
-        damaged_object(role, half, "the index says").await;
+        damaged_object(role, half, "from the server refused").await;
     }
+}
+
+/// The same object, as another version of the compressor would write it.
+fn compress_otherwise(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = zstd::stream::Encoder::new(vec![], 1).unwrap();
+    encoder.include_checksum(true).unwrap();
+    std::io::Write::write_all(&mut encoder, bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn object_of_another_compressor_is_taken_and_resumed() {
+    let mut c = Case::new().await;
+    for e in c.two.index.entries() {
+        let file = compress_otherwise(&c.two.objects[&e.digest]);
+        assert_ne!(file.len() as u64, e.compressed_bytes);
+        fs::write(c.p.object(&e.digest), file).unwrap();
+    }
+    let bad = BadServer::start(&c.p.repo, Fault::GoneAfter(150_000));
+    c.node.url = bad.url();
+    c.node.boot();
+    c.refuses("cannot fetch").await;
+    bad.set(Fault::None);
+    c.heals(2).await;
+    let planned = c.node.status().last_update.unwrap().planned_bytes;
+    let sent = bad.object_bytes.load(std::sync::atomic::Ordering::SeqCst);
+    assert!(sent <= planned + 3 * 70_000, "{sent} bytes sent for {planned} planned");
+}
+
+#[tokio::test]
+async fn object_smaller_than_the_index_says_is_taken() {
+    let mut c = Case::new().await;
+    let mut made = Made::new(3, &c.p.release_key);
+    let entries = made.index.entries().iter().cloned().map(|mut e| {
+        e.compressed_bytes += 1000;
+        e
+    });
+    made = republish(&made, skerry_formats::index::Index::new(entries.collect()), &c.p);
+    c.p.publish(&made).await;
+    c.heals(3).await;
+}
+
+#[tokio::test]
+async fn object_padded_beyond_any_compression() {
+    // A skippable frame of zstd: the content would be right.
+    let pad = |path: &Path| {
+        let mut bytes = fs::read(path).unwrap();
+        bytes.extend([0x50, 0x2a, 0x4d, 0x18]);
+        bytes.extend(100_000_u32.to_le_bytes());
+        bytes.extend([0; 100_000]);
+        fs::write(path, bytes).unwrap();
+    };
+    damaged_object(Role::Data, pad, "it can have").await;
 }
 
 #[tokio::test]

@@ -15,6 +15,11 @@ pub trait Store {
     /// # Errors
     /// Anything but "not found".
     fn size(&self, path: &str) -> io::Result<Option<u64>>;
+    /// A file to read from.
+    ///
+    /// # Errors
+    /// Also "not found".
+    fn open(&self, path: &str) -> io::Result<Box<dyn io::Read>>;
     /// Content of a file.
     ///
     /// # Errors
@@ -77,6 +82,10 @@ impl Store for FolderStore {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
+    }
+
+    fn open(&self, path: &str) -> io::Result<Box<dyn io::Read>> {
+        Ok(Box::new(fs::File::open(self.root.join(path))?))
     }
 
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {

@@ -3,13 +3,13 @@
 
 use std::cell::Cell;
 
-use skerry_formats::ObjectDigest;
+use skerry_formats::index::IndexEntry;
 use tough::{ExpirationEnforcement, FilesystemTransport, IntoVec as _, RepositoryLoader, TargetName};
 
 use super::*;
 use crate::release::{
     keys,
-    objects::check_compressed,
+    objects::{check_compressed, compressed_path},
     testing::{BOARD, PRODUCT, Sample, write_statement},
     tuf_keys::block_on,
 };
@@ -88,7 +88,7 @@ fn client(repo: &Path, root: &[u8], datastore: &Path, channel: &str) -> Option<S
     assert_eq!(Sha256Digest::of(&index_bytes), release.index.sha256);
     for e in Index::parse(&index_bytes).unwrap().entries() {
         let file = fs::File::open(repo.join(OBJECTS).join(compressed_path(&e.digest))).unwrap();
-        assert_eq!(file.metadata().unwrap().len(), e.compressed_bytes);
+        assert!(file.metadata().unwrap().len() <= e.file_bytes_max());
         check_compressed(file, &e.digest, e.size_bytes).unwrap();
     }
     Some(offer.sequence)
@@ -117,7 +117,7 @@ fn publishing_again_changes_no_byte() {
     let b = Bench::new();
     b.publish(1).unwrap();
     let before = snapshot(&b.repo());
-    assert_eq!(b.publish(1).unwrap(), Outcome::AlreadyPublished);
+    assert_eq!(b.publish(1).unwrap(), Outcome::AlreadyPublished { objects_repaired: 0 });
     assert_eq!(snapshot(&b.repo()), before);
 }
 
@@ -161,6 +161,9 @@ impl Failing<'_> {
 impl Store for Failing<'_> {
     fn size(&self, path: &str) -> io::Result<Option<u64>> {
         self.inner.size(path)
+    }
+    fn open(&self, path: &str) -> io::Result<Box<dyn io::Read>> {
+        self.inner.open(path)
     }
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
         self.inner.read(path)
@@ -271,18 +274,76 @@ fn keys_of_a_stranger() {
     assert_eq!(metadata(&snapshot(&b.repo())), metadata(&before));
 }
 
+/// The largest object of the second release that the first does not have.
+fn new_object(b: &Bench) -> (IndexEntry, PathBuf) {
+    let index =
+        |sequence| Index::parse(&fs::read(b.release(&Sample::new(sequence)).join(INDEX_FILE)).unwrap()).unwrap();
+    let (one, two) = (index(1), index(2));
+    let fresh = two.entries().iter().filter(|e| one.get(&e.digest).is_none());
+    let e = fresh.max_by_key(|e| e.size_bytes).unwrap().clone();
+    let path = b.repo().join(OBJECTS).join(compressed_path(&e.digest));
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    (e, path)
+}
+
+fn content(b: &Bench, e: &IndexEntry) -> Vec<u8> {
+    let file = b.release(&Sample::new(2)).join(OBJECTS).join(compressed_path(&e.digest));
+    zstd::decode_all(&fs::read(file).unwrap()[..]).unwrap()
+}
+
 #[test]
-fn an_object_of_another_compressor_is_not_replaced() {
+fn an_object_of_another_compressor_stays_as_it_is() {
     let b = Bench::new();
     b.publish(1).unwrap();
-    let digest: ObjectDigest =
-        Index::parse(&fs::read(b.release(&Sample::new(2)).join(INDEX_FILE)).unwrap()).unwrap().entries()[0].digest;
-    let path = b.repo().join(OBJECTS).join(compressed_path(&digest));
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(&path, "other bytes").unwrap();
-    let err = b.publish(2).unwrap_err();
-    assert!(matches!(&err, PublishError::ObjectDiffers { there: 11, .. }), "{err}");
-    assert_eq!(fs::read(&path).unwrap(), b"other bytes");
+    let (e, path) = new_object(&b);
+    let mut encoder = zstd::stream::Encoder::new(vec![], 1).unwrap();
+    encoder.include_checksum(true).unwrap();
+    io::Write::write_all(&mut encoder, &content(&b, &e)).unwrap();
+    let other = encoder.finish().unwrap();
+    assert_ne!(other.len() as u64, e.compressed_bytes);
+    fs::write(&path, &other).unwrap();
+    let Outcome::Published { objects_new, objects_repaired, .. } = b.publish(2).unwrap() else { panic!() };
+    assert_eq!((objects_new, objects_repaired), (2, 0));
+    assert_eq!(fs::read(&path).unwrap(), other, "clients may be in the middle of it");
+    assert_eq!(b.client("stable"), Some(Sequence(2)));
+}
+
+#[test]
+fn damaged_objects_in_the_repository_are_replaced() {
+    let b = Bench::new();
+    b.publish(1).unwrap();
+    let (e, path) = new_object(&b);
+    let good = fs::read(b.release(&Sample::new(2)).join(OBJECTS).join(compressed_path(&e.digest))).unwrap();
+    let mut flipped = good.clone();
+    flipped[good.len() / 2] ^= 1;
+    let mut padded = good.clone();
+    padded.extend([0x50, 0x2a, 0x4d, 0x18]);
+    padded.extend((e.size_bytes as u32 + 2000).to_le_bytes());
+    padded.resize(padded.len() + e.size_bytes as usize + 2000, 0);
+    let attacks = [
+        ("garbage", b"other bytes".to_vec()),
+        ("empty", vec![]),
+        ("flipped-byte-same-size", flipped),
+        ("cut-short", good[..good.len() - 1].to_vec()),
+        ("bytes-after-the-end", [&good[..], b"more"].concat()),
+        ("other-content", zstd::encode_all(&vec![5; e.size_bytes as usize][..], 3).unwrap()),
+        ("zstd-bomb", zstd::encode_all(&vec![0; 64 << 20][..], 3).unwrap()),
+        ("padded", padded),
+    ];
+    for (n, (name, bytes)) in attacks.iter().enumerate() {
+        fs::write(&path, bytes).unwrap();
+        let repaired = match b.publish(2).unwrap() {
+            Outcome::Published { objects_repaired, .. } if n == 0 => objects_repaired,
+            Outcome::AlreadyPublished { objects_repaired } if n > 0 => objects_repaired,
+            other => panic!("{name}: {other:?}"),
+        };
+        assert_eq!(repaired, 1, "{name}");
+        assert_eq!(fs::read(&path).unwrap(), good, "{name}");
+        assert_eq!(b.client("stable"), Some(Sequence(2)), "{name}");
+    }
+    fs::remove_file(&path).unwrap();
+    assert_eq!(b.publish(2).unwrap(), Outcome::AlreadyPublished { objects_repaired: 1 }, "a lost object comes back");
+    assert_eq!(fs::read(&path).unwrap(), good);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::{VmError, command::QEMU, firmware};
+use super::{VmError, child::KeptChild, command::QEMU, firmware};
 
 /// How guest code runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,15 +59,15 @@ fn try_guest() -> Result<bool, VmError> {
     let vars = dir.path().join("vars.fd");
     let firmware = firmware::find()?;
     firmware.prepare_vars(&vars)?;
-    let mut child = Command::new(QEMU)
+    let mut command = Command::new(QEMU);
+    command
         .args(["-M", "q35", "-accel", "kvm", "-cpu", "host", "-smp", "2", "-m", "256", "-nodefaults", "-vga", "none"])
         .args(["-display", "none", "-no-reboot", "-serial", "stdio"])
         .args(firmware.args(&vars))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(|source| VmError::NoQemu { program: QEMU, source })?;
+        .stderr(Stdio::null());
+    let mut child = KeptChild::spawn(command).map_err(|source| VmError::NoQemu { program: QEMU, source })?;
     let (sender, receiver) = mpsc::channel();
     if let Some(mut out) = child.stdout.take() {
         // Ends with QEMU, which is killed below.

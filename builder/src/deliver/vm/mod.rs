@@ -5,6 +5,7 @@
 //! Nothing here needs root: user-mode networking, plain files as disks.
 
 mod accel;
+mod child;
 mod command;
 mod disk;
 mod firmware;
@@ -14,19 +15,24 @@ mod serial;
 use std::{
     net::Ipv4Addr,
     path::{Path, PathBuf},
-    process::{Child, ExitStatus},
+    process::ExitStatus,
     str::FromStr,
     time::{Duration, Instant},
 };
 
 pub use accel::{Accel, probe};
+use child::KeptChild;
 pub use disk::{prepare_disk, work_copy};
 pub use firmware::Firmware;
+use rustix::process::Signal;
 pub use serial::SerialLog;
 
 /// Address under which a guest reaches the host's loopback (QEMU's user-mode
 /// network).
 pub const HOST_FROM_GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+
+/// Time that QEMU gets to write what it holds and to end.
+const QUIT_MAX: Duration = Duration::from_secs(10);
 
 /// Name of QEMU's control socket.
 const CONTROL: &str = "qmp";
@@ -171,10 +177,11 @@ impl VmConfig {
     }
 }
 
-/// A running machine. Dropping it kills it.
+/// A running machine. Dropping it kills it; so does the end of this process,
+/// even by SIGKILL.
 #[derive(Debug)]
 pub struct Vm {
-    child: Child,
+    child: KeptChild,
     started: Instant,
     serial: Option<SerialLog>,
     control: tempfile::TempDir,
@@ -192,15 +199,15 @@ impl Vm {
         firmware.prepare_vars(&vars)?;
         // Not beside the disk: paths of sockets may be 107 bytes long.
         let control = tempfile::tempdir().map_err(VmError::io("make a folder in", &std::env::temp_dir()))?;
-        let mut command = command::qemu(config, &firmware, &vars, &control.path().join(CONTROL));
+        let command = command::qemu(config, &firmware, &vars, &control.path().join(CONTROL));
         let started = Instant::now();
-        let mut child = command.spawn().map_err(|source| VmError::NoQemu { program: command::QEMU, source })?;
-        let serial = match (config.console, &config.serial_log, child.stdout.take()) {
+        let child = KeptChild::spawn(command).map_err(|source| VmError::NoQemu { program: command::QEMU, source })?;
+        let mut vm = Vm { child, started, serial: None, control };
+        vm.serial = match (config.console, &config.serial_log, vm.child.stdout.take()) {
             (Console::Log, Some(path), Some(out)) => Some(SerialLog::follow(out, path, started)?),
             (Console::Log, None, Some(out)) => Some(SerialLog::discard(out, started)),
             _ => None,
         };
-        let vm = Vm { child, started, serial, control };
         if config.network == Network::Unplugged {
             // The firmware takes longer than this to look at the network.
             vm.plug(false).map_err(|e| VmError::Start(format!("the network cannot be unplugged: {e}")))?;
@@ -266,6 +273,19 @@ impl Vm {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Switch off, without any notice to the guest, but let QEMU write what it
+    /// holds and give the terminal back. Kills it if it does not.
+    ///
+    /// # Errors
+    /// If the process can be neither ended nor killed.
+    pub fn quit(&mut self) -> std::io::Result<()> {
+        if self.try_wait()?.is_none() {
+            rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), Signal::TERM)?;
+            self.wait_timeout(QUIT_MAX)?;
+        }
+        self.kill()
     }
 
     /// Cut the power: SIGKILL, without any notice to the guest.

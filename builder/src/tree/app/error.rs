@@ -74,6 +74,16 @@ pub enum AppError {
         /// Which entry, and what is wrong with it.
         detail: String,
     },
+    /// A file of credentials cannot be used.
+    #[error("app {app}: credentials for {image}: {detail}")]
+    Credentials {
+        /// App name.
+        app: String,
+        /// Image reference.
+        image: String,
+        /// Which file, what is wrong, what to do.
+        detail: String,
+    },
     /// The registry did not give the image.
     #[error("app {app}: fetching {image}: {detail}")]
     Registry {

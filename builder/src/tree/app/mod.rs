@@ -6,6 +6,7 @@
 
 mod error;
 mod layers;
+mod registry;
 mod source;
 
 use std::path::Path;
@@ -15,6 +16,7 @@ use skerry_formats::{Sha256Digest, baked::AppConfig};
 use skerry_plan::{board::Arch, spec::AppSpec};
 
 pub use error::AppError;
+use registry::RegistryAccess;
 use source::Source;
 
 use super::model::Tree;
@@ -36,6 +38,7 @@ pub struct AppImage {
 }
 
 /// Load an app image for an architecture. `base_dir` is the image spec's folder.
+/// Credentials for its registry come from where container tools keep them.
 ///
 /// # Errors
 /// The image cannot be found, does not match its digests, is not for this
@@ -47,8 +50,19 @@ pub fn load(
     cache: &Cache,
     progress: &Progress,
 ) -> Result<AppImage, AppError> {
+    load_with(app, arch, base_dir, cache, progress, &RegistryAccess::from_env())
+}
+
+fn load_with(
+    app: &AppSpec,
+    arch: Arch,
+    base_dir: &Path,
+    cache: &Cache,
+    progress: &Progress,
+    access: &RegistryAccess,
+) -> Result<AppImage, AppError> {
     let step = progress.start(&format!("app {}", app.name), None, "layers");
-    let source = Source::open(app, base_dir, cache)?;
+    let source = Source::open(app, base_dir, cache, access)?;
     let manifest_digest = source.manifest(arch)?;
     let manifest: ImageManifest = parse(app, "manifest", &source.blob_bytes(&manifest_digest)?)?;
     let config_digest = source::digest_of(app, manifest.config())?;

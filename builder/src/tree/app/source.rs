@@ -7,17 +7,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use oci_client::{
-    Client, Reference,
-    client::{ClientConfig, ClientProtocol},
-    secrets::RegistryAuth,
-};
+use oci_client::{Client, Reference, errors::OciDistributionError};
 use oci_spec::image::{Descriptor, ImageIndex};
 use sha2::{Digest as _, Sha256};
 use skerry_formats::Sha256Digest;
 use skerry_plan::{board::Arch, spec::AppSpec};
 
-use super::error::AppError;
+use super::{
+    error::AppError,
+    registry::{Credentials, RegistryAccess},
+};
 use crate::packages::cache::{Cache, write_atomically};
 
 /// Largest manifest, index or config in bytes.
@@ -44,13 +43,19 @@ pub struct Source<'a> {
     /// Digest in the reference, if it has one.
     pinned: Option<Sha256Digest>,
     registry: Option<Reference>,
+    access: &'a RegistryAccess,
 }
 
 impl<'a> Source<'a> {
     /// Open the source that the image spec names.
-    pub fn open(app: &'a AppSpec, base_dir: &Path, cache: &Cache) -> Result<Self, AppError> {
+    pub fn open(
+        app: &'a AppSpec,
+        base_dir: &Path,
+        cache: &Cache,
+        access: &'a RegistryAccess,
+    ) -> Result<Self, AppError> {
         let pinned = pinned_digest(app)?;
-        let base = Self { app, blobs: cache.blobs(), index: None, pinned, registry: None };
+        let base = Self { app, blobs: cache.blobs(), index: None, pinned, registry: None, access };
         match (&app.layout, &app.archive) {
             (Some(_), Some(_)) => Err(reference(app, "names both `layout` and `archive`; keep one")),
             (Some(layout), None) => {
@@ -186,8 +191,10 @@ impl<'a> Source<'a> {
         let path = self.blobs.join(digest.to_hex());
         if !path.is_file() {
             let by_digest = registry.clone_with_digest(format!("sha256:{digest}"));
-            let (bytes, _) = self.ask(async move |client| {
-                client.pull_manifest_raw(&by_digest, &RegistryAuth::Anonymous, MANIFEST_TYPES).await
+            let credentials = self.credentials(registry)?;
+            let auth = credentials.auth();
+            let (bytes, _) = self.ask(registry, digest, &credentials, async move |client| {
+                client.pull_manifest_raw(&by_digest, &auth, MANIFEST_TYPES).await
             })?;
             self.store(digest, &path, &bytes)?;
         }
@@ -195,11 +202,13 @@ impl<'a> Source<'a> {
     }
 
     fn registry_blob(&self, registry: &Reference, digest: &Sha256Digest, path: &Path) -> Result<(), AppError> {
-        let (registry, name) = (registry.clone(), format!("sha256:{digest}"));
-        let bytes = self.ask(async move |client| {
-            client.auth(&registry, &RegistryAuth::Anonymous, oci_client::RegistryOperation::Pull).await?;
+        let (image, name) = (registry.clone(), format!("sha256:{digest}"));
+        let credentials = self.credentials(registry)?;
+        let auth = credentials.auth();
+        let bytes = self.ask(registry, digest, &credentials, async move |client| {
+            client.auth(&image, &auth, oci_client::RegistryOperation::Pull).await?;
             let mut bytes = Vec::new();
-            client.pull_blob(&registry, name.as_str(), &mut bytes).await?;
+            client.pull_blob(&image, name.as_str(), &mut bytes).await?;
             Ok(bytes)
         })?;
         self.store(digest, path, &bytes)
@@ -212,31 +221,43 @@ impl<'a> Source<'a> {
         write_atomically(path, bytes).map_err(io_error(self.app, "writing", path))
     }
 
-    /// HTTPS, except to a registry on this machine; as container tools do.
-    fn client_config(&self) -> ClientConfig {
-        let host = self.registry.as_ref().map(|r| r.resolve_registry().to_string()).unwrap_or_default();
-        let local = matches!(host.split(':').next(), Some("localhost" | "127.0.0.1"));
-        let protocol = if local { ClientProtocol::Http } else { ClientProtocol::Https };
-        ClientConfig { protocol, ..ClientConfig::default() }
+    fn credentials(&self, registry: &Reference) -> Result<Credentials, AppError> {
+        let (app, image) = (self.app.name.clone(), self.app.image.clone());
+        self.access
+            .credentials(registry.resolve_registry(), registry.repository())
+            .map_err(|detail| AppError::Credentials { app, image, detail })
     }
 
-    /// Run a request to its end, on a thread of its own: the caller may be
-    /// inside another runtime.
-    fn ask<T, F>(&self, request: F) -> Result<T, AppError>
+    /// Run a request for a digest to its end, on a thread of its own: the caller
+    /// may be inside another runtime.
+    fn ask<T, F>(
+        &self,
+        registry: &Reference,
+        digest: &Sha256Digest,
+        credentials: &Credentials,
+        request: F,
+    ) -> Result<T, AppError>
     where
         T: Send,
-        F: AsyncFnOnce(Client) -> Result<T, oci_client::errors::OciDistributionError> + Send,
+        F: AsyncFnOnce(Client) -> Result<T, OciDistributionError> + Send,
     {
         let failed =
             |detail: String| AppError::Registry { app: self.app.name.clone(), image: self.app.image.clone(), detail };
+        let host = registry.resolve_registry();
         let run = || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
-            runtime.block_on(request(Client::new(self.client_config()))).map_err(|e| e.to_string())
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(|e| failed(e.to_string()))?;
+            runtime.block_on(request(Client::new(self.access.client_config(host)))).map_err(|e| match e {
+                OciDistributionError::DigestError(_) => {
+                    AppError::Digest { app: self.app.name.clone(), digest: *digest }
+                }
+                e => failed(credentials.explain(host, &e)),
+            })
         };
         std::thread::scope(|scope| scope.spawn(run).join())
-            .unwrap_or_else(|_| Err("the request panicked".into()))
-            .map_err(failed)
+            .unwrap_or_else(|_| Err(failed("the request panicked".into())))
     }
 }
 

@@ -2,6 +2,8 @@
 //! machine; then images that attack.
 #![allow(clippy::unwrap_used)]
 
+mod registry;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -105,7 +107,8 @@ impl Bench {
     }
 
     fn load(&self, app: &AppSpec) -> Result<AppImage, AppError> {
-        load(app, Arch::X86_64, self.dir.path(), &Cache::new(self.dir.path().join("cache")), &Progress::none())
+        let cache = Cache::new(self.dir.path().join("cache"));
+        load_with(app, Arch::X86_64, self.dir.path(), &cache, &Progress::none(), &RegistryAccess::default())
     }
 
     /// Load an image of these layers from a layout.
