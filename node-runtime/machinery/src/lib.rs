@@ -10,6 +10,7 @@ mod error;
 mod key;
 mod kinds;
 mod meta;
+pub mod selector;
 
 pub use error::{ApiError, Cause, Reason};
 pub use key::{Key, Stored};
