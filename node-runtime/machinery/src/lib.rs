@@ -11,6 +11,7 @@ mod key;
 mod kinds;
 mod meta;
 pub mod selector;
+pub mod table;
 
 pub use error::{ApiError, Cause, Reason};
 pub use key::{Key, Stored};
