@@ -10,6 +10,8 @@ mod error;
 mod key;
 mod kinds;
 mod meta;
+pub mod patch;
+mod schema;
 pub mod selector;
 pub mod table;
 
