@@ -11,6 +11,7 @@ mod key;
 mod kinds;
 mod meta;
 pub mod patch;
+pub mod protobuf;
 mod schema;
 pub mod selector;
 pub mod table;

@@ -4,7 +4,7 @@
 //! Tags, types and merge markers (`+patchMergeKey`, `+listType`, …) are read
 //! from the source of the crate `k8s-pb`; JSON names and which fields are
 //! required from that of `k8s-openapi`, since protobuf names lose the capitals
-//! (`cluster_i_ps` is `clusterIPs`). Which optional scalars are pointers in Go
+//! (`cluster_ips` is `clusterIPs`). Which optional scalars are pointers in Go
 //! stands in `pointers.rs`: only they keep a zero from the wire, the others
 //! drop it, as `omitempty` does.
 //!
