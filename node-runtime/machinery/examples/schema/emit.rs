@@ -125,8 +125,5 @@ fn merging(field: &Field) -> String {
     if strategy.split(',').any(|s| s == "merge") {
         line.push_str(&format!(".merge(\"{}\")", value("patchMergeKey=").unwrap_or_default()));
     }
-    if strategy.split(',').any(|s| s == "retainKeys") {
-        line.push_str(".retain_keys()");
-    }
     line
 }

@@ -52,7 +52,7 @@ pub fn apply(
     let mut difference = compare(before, &object, form);
     strip(&mut difference.changed, kind, writer.subresource);
     strip(&mut difference.removed, kind, writer.subresource);
-    take_over(&mut known, &difference.changed, force, kind, config)?;
+    take_over(&mut known, &difference.changed, force)?;
     known.iter_mut().for_each(|m| m.fields = m.fields.difference(&difference.removed));
 
     let same = difference.changed.is_empty() && difference.removed.is_empty();
@@ -119,13 +119,7 @@ fn without_nulls(value: &Value) -> Value {
 }
 
 /// Takes changed fields from their owners, or refuses to.
-fn take_over(
-    known: &mut [Manager],
-    changed: &FieldSet,
-    force: bool,
-    kind: &Kind,
-    config: &Value,
-) -> Result<(), ApiError> {
+fn take_over(known: &mut [Manager], changed: &FieldSet, force: bool) -> Result<(), ApiError> {
     let mut conflicts: Vec<(String, String)> = vec![];
     for manager in known.iter_mut() {
         let taken = manager.fields.intersection(changed);
@@ -139,9 +133,7 @@ fn take_over(
         return Ok(());
     }
     conflicts.sort();
-    let name = config.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-    let mut error = ApiError::new(Reason::Conflict, conflict_message(&conflicts)).about(kind, name);
-    error.about = Default::default();
+    let mut error = ApiError::new(Reason::Conflict, conflict_message(&conflicts));
     error.causes = conflicts
         .into_iter()
         .map(|(manager, field)| Cause {

@@ -3,11 +3,14 @@
 
 use serde_json::{Map, Value};
 
-use super::fields::{FieldSet, all_of, key_of, member, value_of};
+use super::fields::{FieldSet, all_of, key_default, key_of, member, value_of};
 use crate::{
     ApiError,
     schema::{Field, Form},
 };
+
+/// Lists that merge by keys may not be longer: it takes the square of the time.
+const LIST_ITEMS_MAX: usize = 5_000;
 
 /// Fields that differ.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -106,7 +109,7 @@ fn compare_items(old: &[Value], new: &[Value], id: &dyn Fn(&Value) -> String, fo
 /// A state with a configuration merged in. Null in the configuration removes.
 ///
 /// # Errors
-/// 400 if two items of a list have the same keys.
+/// 400 if an item of a list lacks a key or two have the same.
 pub(super) fn merged(live: &Value, config: &Value, form: Form, path: &str) -> Result<Value, ApiError> {
     match (form, live, config) {
         (Form::Struct(message), live, Value::Object(config)) => {
@@ -114,6 +117,7 @@ pub(super) fn merged(live: &Value, config: &Value, form: Form, path: &str) -> Re
         }
         (Form::Map(field), live, Value::Object(config)) => merged_maps(live, config, |_| field.item(), path),
         (Form::Keyed(field, keys), live, Value::Array(config)) => {
+            check_items(config, keys, path)?;
             merged_items(live, config, &|item| key_of(item, keys), field, path)
         }
         (Form::Set, Value::Array(live), Value::Array(config)) => {
@@ -122,6 +126,21 @@ pub(super) fn merged(live: &Value, config: &Value, form: Form, path: &str) -> Re
         }
         (_, _, config) => Ok(config.clone()),
     }
+}
+
+/// Has every item its keys?
+fn check_items(config: &[Value], keys: &[&str], path: &str) -> Result<(), ApiError> {
+    if config.len() > LIST_ITEMS_MAX {
+        return Err(ApiError::bad_request(format!("{path}: more than {LIST_ITEMS_MAX} items")));
+    }
+    let lacks = |item: &Value, key: &str| item.get(key).is_none_or(Value::is_null) && key_default(key).is_null();
+    for (i, item) in config.iter().enumerate() {
+        if let Some(key) = keys.iter().find(|key| lacks(item, key)) {
+            let what = "associative list with keys has an element that omits key field";
+            return Err(ApiError::bad_request(format!("{path}: element {i}: {what} {key:?}")));
+        }
+    }
+    Ok(())
 }
 
 fn merged_maps(

@@ -160,7 +160,7 @@ fn readable(element: &str) -> String {
 }
 
 /// What a missing list key counts as: the API's own defaults.
-fn key_default(key: &str) -> Value {
+pub(super) fn key_default(key: &str) -> Value {
     if key == "protocol" { "TCP".into() } else { Value::Null }
 }
 

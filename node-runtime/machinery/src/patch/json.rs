@@ -1,6 +1,6 @@
 //! JSON patch (RFC 6902).
 
-use json_patch::{Patch, PatchOperation};
+use json_patch::{AddOperation, Patch, PatchOperation};
 use serde_json::Value;
 
 use super::{JSON_PATCH_COPY_BYTES_MAX, JSON_PATCH_OPERATIONS_MAX};
@@ -27,9 +27,27 @@ pub(super) fn patch(live: &Value, body: &[u8]) -> Result<Value, ApiError> {
                 return Err(ApiError::new(Reason::RequestEntityTooLarge, message));
             }
         }
-        json_patch::patch_unsafe(&mut object, std::slice::from_ref(operation)).map_err(does_not_fit)?;
+        let operation = as_kubernetes(&object, operation);
+        json_patch::patch_unsafe(&mut object, &[operation]).map_err(does_not_fit)?;
     }
     Ok(object)
+}
+
+/// Kubernetes lets `replace` add a member that an object does not have, other
+/// than the RFC.
+fn as_kubernetes(object: &Value, operation: &PatchOperation) -> PatchOperation {
+    match operation {
+        PatchOperation::Replace(replace) if object.pointer(replace.path.as_str()).is_none() => {
+            let parent = replace.path.parent().and_then(|p| object.pointer(p.as_str()));
+            match parent {
+                Some(Value::Object(_)) => {
+                    PatchOperation::Add(AddOperation { path: replace.path.clone(), value: replace.value.clone() })
+                }
+                _ => operation.clone(),
+            }
+        }
+        other => other.clone(),
+    }
 }
 
 fn does_not_fit(error: json_patch::PatchError) -> ApiError {

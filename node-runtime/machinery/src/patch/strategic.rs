@@ -12,6 +12,8 @@ use crate::{
 
 const ORDER: &str = "$setElementOrder/";
 const DELETE_VALUES: &str = "$deleteFromPrimitiveList/";
+/// Lists are not merged if they are longer: it takes the square of the time.
+const LIST_ITEMS_MAX: usize = 5_000;
 
 type Object = Map<String, Value>;
 
@@ -67,7 +69,8 @@ fn merge_object(
             }
             (old, Value::Array(new)) if field.is_some_and(|f| f.merge_key.is_some()) => {
                 let old = old.and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
-                live.insert(key.clone(), merge_list(old, new, field, key, depth)?.into());
+                let order = patch.get(&format!("{ORDER}{key}"));
+                live.insert(key.clone(), MergedList::new(key, field)?.merge(old, new, order, depth)?.into());
             }
             (_, value) => {
                 live.insert(key.clone(), value.clone());
@@ -99,80 +102,129 @@ fn retain_keys(live: &mut Object, patch: &Object) -> Result<(), ApiError> {
 }
 
 /// A list that is merged: by a key, or by value.
-fn merge_list(
-    mut live: Vec<Value>,
-    patch: &[Value],
-    field: Option<&'static Field>,
-    name: &str,
-    depth: usize,
-) -> Result<Vec<Value>, ApiError> {
-    let key = field.and_then(|f| f.merge_key).unwrap_or_default();
-    if key.is_empty() {
-        for value in patch {
-            if !live.contains(value) {
-                live.push(value.clone());
-            }
-        }
-        return Ok(live);
-    }
-    if patch.iter().any(|item| item["$patch"] == "replace") {
-        return Ok(patch.iter().filter(|item| item["$patch"] != "replace").cloned().collect());
-    }
-    for item in patch {
-        let object = item.as_object().ok_or_else(|| wrong(format!("items of {name} must be objects")))?;
-        let value = object.get(key).filter(|v| !v.is_null());
-        let value = value.ok_or_else(|| wrong(format!("an item of {name} does not contain the merge key {key}")))?;
-        let at = live.iter().position(|l| l.get(key) == Some(value));
-        if object.get("$patch").is_some_and(|d| d == "delete") {
-            live.retain(|l| l.get(key) != Some(value));
-            continue;
-        }
-        let old = at.and_then(|at| live[at].as_object_mut()).map(std::mem::take).unwrap_or_default();
-        let merged = merge_object(old, object, field.and_then(Field::message), depth - 1)?.into();
-        match at {
-            Some(at) => live[at] = merged,
-            None => live.push(merged),
-        }
-    }
-    Ok(live)
+struct MergedList<'a> {
+    name: &'a str,
+    /// Empty: by value.
+    key: &'static str,
+    message: Option<&'static Message>,
 }
 
-/// `$setElementOrder/…`: items in this order; those that it does not name keep
-/// their place among the others.
-fn order_lists(live: &mut Object, patch: &Object, message: Option<&'static Message>) -> Result<(), ApiError> {
-    for (name, order) in patch.iter().filter_map(|(k, v)| k.strip_prefix(ORDER).map(|k| (k, v))) {
-        let order = order.as_array().ok_or_else(|| wrong(format!("{ORDER}{name} must be a list")))?;
-        let key = field_of(message, name).and_then(|f| f.merge_key).unwrap_or_default();
-        let id = |item: &Value| if key.is_empty() { item.clone() } else { item.get(key).cloned().unwrap_or_default() };
-        let order: Vec<Value> = order.iter().map(id).collect();
-        for item in patch.get(name).and_then(Value::as_array).into_iter().flatten() {
-            if item.get("$patch").is_none() && !order.contains(&id(item)) {
-                return Err(wrong(format!("{ORDER}{name} does not name {}", id(item))));
+impl<'a> MergedList<'a> {
+    fn new(name: &'a str, field: Option<&'static Field>) -> Result<Self, ApiError> {
+        let key =
+            field.and_then(|f| f.merge_key).ok_or_else(|| wrong(format!("{name} is not a list that is merged")))?;
+        Ok(Self { name, key, message: field.and_then(Field::message) })
+    }
+
+    /// What an item is known by.
+    fn id<'v>(&self, item: &'v Value) -> &'v Value {
+        if self.key.is_empty() { item } else { item.get(self.key).unwrap_or(&Value::Null) }
+    }
+
+    fn check(&self, list: &[Value]) -> Result<(), ApiError> {
+        if list.len() > LIST_ITEMS_MAX {
+            return Err(wrong(format!("{} has more than {LIST_ITEMS_MAX} items", self.name)));
+        }
+        let keyed = |item: &Value| self.key.is_empty() || item["$patch"] == "replace" || !self.id(item).is_null();
+        match list.iter().all(keyed) {
+            true => Ok(()),
+            false => Err(wrong(format!("an item of {} does not contain the merge key {}", self.name, self.key))),
+        }
+    }
+
+    /// Both lists in one: first in the order of the patch, then in the order
+    /// that it asks for.
+    fn merge(
+        &self,
+        live: Vec<Value>,
+        patch: &[Value],
+        order: Option<&Value>,
+        depth: usize,
+    ) -> Result<Vec<Value>, ApiError> {
+        self.check(&live)?;
+        self.check(patch)?;
+        let before: Vec<Value> = live.iter().map(|item| self.id(item).clone()).collect();
+        let stays = |item: &&Value| item.get("$patch").is_none();
+        let merged = match self.key {
+            "" => {
+                let new: Vec<Value> = patch.iter().filter(|v| !live.contains(v)).cloned().collect();
+                [live, new].concat()
+            }
+            _ => self.merge_items(live, patch, depth)?,
+        };
+        let patched: Vec<Value> = patch.iter().filter(stays).map(|item| self.id(item).clone()).collect();
+        let merged = self.ordered(merged, &patched, &before);
+        let Some(order) = order else { return Ok(merged) };
+        let order = self.read_order(order)?;
+        match patched.iter().find(|id| !order.contains(id)) {
+            Some(id) => Err(wrong(format!("{ORDER}{} does not name {id}", self.name))),
+            None => Ok(self.ordered(merged, &order, &before)),
+        }
+    }
+
+    fn merge_items(&self, mut live: Vec<Value>, patch: &[Value], depth: usize) -> Result<Vec<Value>, ApiError> {
+        if patch.iter().any(|item| item["$patch"] == "replace") {
+            return Ok(patch.iter().filter(|item| item["$patch"] != "replace").cloned().collect());
+        }
+        for item in patch {
+            let object = item.as_object().ok_or_else(|| wrong(format!("items of {} must be objects", self.name)))?;
+            if item["$patch"] == "delete" {
+                live.retain(|l| self.id(l) != self.id(item));
+                continue;
+            }
+            let at = live.iter().position(|l| self.id(l) == self.id(item));
+            let old = at.and_then(|at| live[at].as_object_mut()).map(std::mem::take).unwrap_or_default();
+            let merged = merge_object(old, object, self.message, depth - 1)?.into();
+            match at {
+                Some(at) => live[at] = merged,
+                None => live.push(merged),
             }
         }
-        if let Some(list) = live.get_mut(name).and_then(Value::as_array_mut) {
-            let items = std::mem::take(list);
-            *list = ordered(items, &order, id);
+        Ok(live)
+    }
+
+    fn read_order(&self, order: &Value) -> Result<Vec<Value>, ApiError> {
+        let order = order.as_array().ok_or_else(|| wrong(format!("{ORDER}{} must be a list", self.name)))?;
+        self.check(order)?;
+        Ok(order.iter().map(|item| self.id(item).clone()).collect())
+    }
+
+    /// Named items in this order. The others keep theirs, each before the
+    /// first named item that it preceded on the server.
+    fn ordered(&self, items: Vec<Value>, order: &[Value], before: &[Value]) -> Vec<Value> {
+        let place = |list: &[Value], item: &Value| list.iter().position(|id| id == self.id(item));
+        let (mut named, others): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| place(order, item).is_some());
+        named.sort_by_cached_key(|item| place(order, item));
+        let mut others = others.into_iter().peekable();
+        let mut result = vec![];
+        for item in named {
+            let at = place(before, &item);
+            let precedes = |other: &Value| at.zip(place(before, other)).is_some_and(|(at, other)| other < at);
+            while let Some(other) = others.next_if(precedes) {
+                result.push(other);
+            }
+            result.push(item);
+        }
+        result.extend(others);
+        result
+    }
+}
+
+/// `$setElementOrder/…` of lists that the patch does not change otherwise.
+fn order_lists(live: &mut Object, patch: &Object, message: Option<&'static Message>) -> Result<(), ApiError> {
+    for (name, order) in patch.iter().filter_map(|(k, v)| k.strip_prefix(ORDER).map(|k| (k, v))) {
+        let list = MergedList::new(name, field_of(message, name))?;
+        let order = list.read_order(order)?;
+        if patch.contains_key(name) {
+            continue;
+        }
+        if let Some(items) = live.get_mut(name).and_then(Value::as_array_mut) {
+            list.check(items)?;
+            let before: Vec<Value> = items.iter().map(|item| list.id(item).clone()).collect();
+            *items = list.ordered(std::mem::take(items), &order, &before);
         }
     }
     Ok(())
-}
-
-fn ordered(items: Vec<Value>, order: &[Value], id: impl Fn(&Value) -> Value) -> Vec<Value> {
-    let place = |item: &Value| order.iter().position(|o| *o == id(item));
-    let (named, others): (Vec<_>, Vec<_>) = items.into_iter().enumerate().partition(|(_, item)| place(item).is_some());
-    let mut named = named;
-    named.sort_by_key(|(_, item)| place(item));
-    let (mut named, mut others) = (named.into_iter().peekable(), others.into_iter().peekable());
-    let mut result = vec![];
-    while let Some((at, item)) = named.next() {
-        while let Some((_, other)) = others.next_if(|(other, _)| *other < at) {
-            result.push(other);
-        }
-        result.push(item);
-    }
-    result.extend(others.map(|(_, item)| item));
-    result
 }
 
 #[cfg(test)]
@@ -203,7 +255,7 @@ mod tests {
                 json!([{"name": "a", "image": "2", "args": ["x"]}, {"name": "b", "image": "1"}]),
             ),
             (json!({"containers": [{"name": "a", "args": ["y"]}]}), "/containers/0/args", json!(["y"])),
-            (json!({"containers": [{"name": "c"}]}), "/containers/2", json!({"name": "c"})),
+            (json!({"containers": [{"name": "c"}]}), "/containers/0", json!({"name": "c"})),
             (
                 json!({"containers": [{"name": "a", "$patch": "delete"}]}),
                 "/containers",
@@ -241,7 +293,7 @@ mod tests {
             ("abc", "d", "dabc", "dabc"),
             // the server added x and y meanwhile
             ("axby", "", "ba", "xbay"),
-            ("ax", "b", "ab", "axb"),
+            ("ax", "b", "ab", "abx"),
         ] {
             let body = json!({"containers": named(items), "$setElementOrder/containers": named(order)});
             let mut result = patched(json!({"containers": named(live)}), body).unwrap();

@@ -20,7 +20,7 @@ pub(super) fn is_zero(value: &Value) -> bool {
     }
 }
 
-pub(super) fn text<'a>(at: Place, bytes: &'a [u8]) -> Result<&'a str, Wrong> {
+pub(super) fn text(at: Place, bytes: &[u8]) -> Result<&str, Wrong> {
     std::str::from_utf8(bytes).map_err(|_| at.wrong(Wrong::NotUtf8))
 }
 

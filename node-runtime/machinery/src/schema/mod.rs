@@ -34,8 +34,6 @@ pub(crate) struct Field {
     pub(crate) list: List,
     /// Strategic merge: merge lists by this key; by value if it is empty.
     pub(crate) merge_key: Option<&'static str>,
-    /// Strategic merge: the patch says which keys stay.
-    pub(crate) retain_keys: bool,
     /// A zero that was sent is kept: absent means something else.
     pub(crate) keeps_zero: bool,
 }
@@ -92,7 +90,7 @@ pub(crate) enum Form {
 }
 
 const fn field(tag: u32, name: &'static str, ty: Ty, shape: Shape) -> Field {
-    Field { tag, name, ty, shape, list: List::Default, merge_key: None, retain_keys: false, keeps_zero: false }
+    Field { tag, name, ty, shape, list: List::Default, merge_key: None, keeps_zero: false }
 }
 
 const fn one(tag: u32, name: &'static str, ty: Ty) -> Field {
@@ -114,10 +112,6 @@ impl Field {
 
     const fn merge(self, key: &'static str) -> Self {
         Self { merge_key: Some(key), ..self }
-    }
-
-    const fn retain_keys(self) -> Self {
-        Self { retain_keys: true, ..self }
     }
 
     const fn keeps_zero(self) -> Self {
@@ -197,7 +191,7 @@ mod tests {
         let ports = containers.message().unwrap().field("ports").unwrap();
         assert_eq!((ports.list, ports.merge_key), (List::Keyed(&["containerPort", "protocol"]), Some("containerPort")));
         let volumes = pod.field("volumes").unwrap();
-        assert!(volumes.retain_keys && volumes.merge_key == Some("name"));
+        assert_eq!(volumes.merge_key, Some("name"));
         assert!(volumes.message().unwrap().field("configMap").is_some(), "embedded");
         assert!(matches!(pod.field("nodeSelector").unwrap().form(), Form::Leaf));
         let service = find("v1", "Service").unwrap().field("spec").unwrap().message().unwrap();

@@ -208,6 +208,7 @@ fn refused() {
         with(|c| c["metadata"]["name"] = "other".into()),
         with(|c| c["metadata"]["managedFields"] = json!([{"manager": "x"}])),
         with(|c| c["spec"] = containers(json!([{"name": "a"}, {"name": "a"}]))),
+        with(|c| c["spec"] = containers(json!([{"image": "a"}]))),
         json!("x"),
     ] {
         assert_eq!(apply(Some(&live), &wrong, who("me"), false, at(1), kind()).unwrap_err().code(), 400, "{wrong}");
