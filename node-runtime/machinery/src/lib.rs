@@ -10,6 +10,11 @@ mod error;
 mod key;
 mod kinds;
 mod meta;
+pub mod patch;
+pub mod protobuf;
+mod schema;
+pub mod selector;
+pub mod table;
 
 pub use error::{ApiError, Cause, Reason};
 pub use key::{Key, Stored};
