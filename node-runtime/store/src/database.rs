@@ -7,7 +7,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, MAIN_DB, OptionalExtension, Transaction, TransactionBehavior, params};
 use skerry_machinery::{Key, Kind, Stored, by_kind};
 
 /// Newest version of the tables that this program knows.
@@ -55,6 +55,9 @@ pub enum DatabaseError {
     /// A row is not what was written.
     #[error("row {0} is damaged: {1}")]
     Row(String, String),
+    /// The file or its file system cannot be written.
+    #[error("the file cannot be written: is the file system mounted read-only?")]
+    ReadOnly,
     /// Written by a newer program.
     #[error("the database has schema {found}, this program knows up to {SCHEMA}")]
     Newer {
@@ -72,6 +75,7 @@ impl DatabaseError {
                 source.sqlite_error_code(),
                 Some(CannotOpen | DatabaseBusy | DatabaseLocked | DiskFull | PermissionDenied)
             ),
+            Self::ReadOnly => false,
             _ => true,
         }
     }
@@ -110,10 +114,12 @@ pub(crate) struct Batch {
 impl Database {
     /// Open, check, migrate and read everything.
     pub(crate) fn open(path: &Path) -> Result<(Self, Contents), DatabaseError> {
+        check_length(path)?;
         let connection = Connection::open(path).map_err(doing("opening the database"))?;
         configure(&connection).map_err(doing("configuring the database"))?;
         check(&connection)?;
         let mut database = Self { connection };
+        database.check_writable(path)?;
         database.migrate(MIGRATIONS)?;
         let contents = database.read()?;
         Ok((database, contents))
@@ -122,6 +128,19 @@ impl Database {
     /// One transaction; on the disk when it returns.
     pub(crate) fn write(&mut self, batch: &Batch) -> Result<(), DatabaseError> {
         self.transact(|transaction| write_batch(transaction, batch)).map_err(doing("writing to the database"))
+    }
+
+    /// SQLite opens what it cannot write without a word, and notices only at
+    /// the first change.
+    fn check_writable(&self, path: &Path) -> Result<(), DatabaseError> {
+        let read_only = self.connection.is_readonly(MAIN_DB).map_err(doing("asking whether it can be written"))?;
+        match read_only {
+            false => Ok(()),
+            true if is_writable(path) => {
+                Err(DatabaseError::Damaged("its header says that it must not be written".into()))
+            }
+            true => Err(DatabaseError::ReadOnly),
+        }
     }
 
     /// Go up from the file's version by the steps after it.
@@ -139,6 +158,13 @@ impl Database {
             migrated.map_err(doing("migrating the database"))?;
         }
         Ok(())
+    }
+
+    /// Let writes fail for want of space.
+    #[cfg(test)]
+    pub(crate) fn limit_pages(&self, pages: u32) {
+        // Answers with the new limit.
+        self.connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).expect("a valid pragma");
     }
 
     fn transact(&mut self, work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>) -> rusqlite::Result<()> {
@@ -192,6 +218,22 @@ fn read_row(row: &rusqlite::Row<'_>) -> Result<Option<Stored>, DatabaseError> {
         return Err(damaged("its key is not its object's"));
     }
     Ok(Some(object))
+}
+
+/// Not asked of its permissions: the file system may be mounted read-only.
+fn is_writable(path: &Path) -> bool {
+    std::fs::OpenOptions::new().write(true).open(path).is_ok()
+}
+
+/// SQLite takes less than a page for nothing at all and would begin anew
+/// without a word. An empty file is one whose first transaction never came.
+fn check_length(path: &Path) -> Result<(), DatabaseError> {
+    match std::fs::metadata(path).map(|m| m.len()) {
+        Ok(length) if length > 0 && length < u64::from(PAGE_SIZE_BYTES) => {
+            Err(DatabaseError::Damaged(format!("it has only {length} bytes")))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use skerry_machinery::{Key, Stored, kind};
+use skerry_machinery::{ApiError, Key, Stored, kind};
 
 use crate::{Durability, Registry, Store, store::Locked};
 
@@ -70,6 +70,16 @@ impl Registry {
         if object.key.kind.kind == "Event" {
             self.event_ages().0.remove(&object.revision);
         }
+    }
+
+    /// A namespace is gone, and its events with it.
+    pub(crate) fn remove_events(&self, locked: &mut Locked<'_>, namespace: &str) -> Result<(), ApiError> {
+        let events: Vec<_> = locked.state().iter(kind("", "Event"), Some(namespace)).cloned().collect();
+        for event in events {
+            locked.remove(&event.key, Durability::Batched)?;
+            self.forget_event(&event);
+        }
+        Ok(())
     }
 
     fn expire_events_in(&self, locked: &mut Locked<'_>) -> usize {

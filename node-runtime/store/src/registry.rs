@@ -11,7 +11,7 @@ use skerry_machinery::{ApiError, Key, Kind, Reason, Source, Stored};
 
 use crate::{
     Ack, Admission, Environment, Operation, Part, Review, Store, WriteOptions, body, durability, events::EventAges,
-    store::Locked,
+    namespace, store::Locked,
 };
 
 /// Objects may not be larger than this (etcd's limit).
@@ -108,6 +108,9 @@ impl Registry {
         let durability = durability::of(object.key.kind, Some(&Value::Null), None);
         let removed = locked.remove(&object.key, durability)?;
         self.forget_event(object);
+        if namespace::is(object.key.kind) {
+            self.remove_events(locked, &object.key.name)?;
+        }
         removed.ok_or_else(|| ApiError::not_found(object.key.kind, &object.key.name))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use skerry_machinery::{ApiError, Key, Kind, Stored};
 
 use crate::{
@@ -130,10 +130,22 @@ fn carry_metadata(kind: &'static Kind, was: &Value, new: &mut Value) -> Result<(
         }
         copy(was, new, field);
     }
+    carry_managers(was, new);
     Ok(())
 }
 
-fn copy(from: &Value, to: &mut serde_json::Map<String, Value>, field: &str) {
+/// Who owns which fields: kept unless the body says it anew; `[{}]` is the
+/// agreed way of forgetting it.
+fn carry_managers(was: &Value, new: &mut Map<String, Value>) {
+    let said = new.get("managedFields").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    if said.is_empty() {
+        copy(was, new, "managedFields");
+    } else if matches!(said, [Value::Object(entry)] if entry.is_empty()) {
+        new.shift_remove("managedFields");
+    }
+}
+
+fn copy(from: &Value, to: &mut Map<String, Value>, field: &str) {
     match from.get(field) {
         Some(value) => drop(to.insert(field.into(), value.clone())),
         None => drop(to.shift_remove(field)),

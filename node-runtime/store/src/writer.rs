@@ -371,3 +371,109 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::{Durability::*, *};
+
+    const INTERVAL: Duration = Duration::from_secs(300);
+
+    fn object(name: &str, bytes: usize) -> Arc<Stored> {
+        let data = "x".repeat(bytes);
+        let json = format!(
+            r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{name}","namespace":"n","resourceVersion":"1"}},"d":"{data}"}}"#
+        );
+        Arc::new(Stored::from_json(json).unwrap())
+    }
+
+    fn row(name: &str, bytes: usize, durability: Durability) -> (Key, Row) {
+        let object = object(name, bytes);
+        (object.key.clone(), Row { object: Some(object), durability })
+    }
+
+    fn waiting(rows: &[(&str, usize, Durability)], since: Instant) -> Waiting {
+        let mut waiting = Waiting::default();
+        for (name, bytes, durability) in rows {
+            let (key, row) = row(name, *bytes, *durability);
+            waiting.insert(key, row);
+            match durability {
+                Batched => waiting.batched_since = Some(since),
+                Durable => waiting.requested += 1,
+            }
+        }
+        waiting
+    }
+
+    /// Names in the transaction, and how many bytes still wait.
+    fn taken(waiting: &mut Waiting, now: Instant) -> (Vec<String>, bool) {
+        let taken = waiting.take(now, INTERVAL);
+        let mut names: Vec<_> = taken.batch.rows.into_iter().map(|(key, _)| key.name).collect();
+        names.sort();
+        (names, waiting.batched_bytes > 0)
+    }
+
+    #[test]
+    fn what_is_written_when() {
+        let start = Instant::now();
+        let due = start + INTERVAL;
+        const MUCH: usize = JOIN_BYTES_MAX + 1;
+        for (rows, now, work, wanted, left) in [
+            (&[("a", 1, Durable)][..], start, true, &["a"][..], false),
+            (&[("a", 1, Durable), ("b", 1, Batched)], start, true, &["a", "b"], false),
+            (&[("a", 1, Durable), ("b", MUCH, Batched)], start, true, &["a"], true),
+            (&[("a", 1, Durable), ("b", MUCH, Batched)], due, true, &["a", "b"], false),
+            (&[("b", MUCH, Batched)], start, false, &[], true),
+            (&[("b", MUCH, Batched)], due, true, &["b"], false),
+            (&[("a", 1, Durable), ("a", MUCH, Batched)], start, true, &["a"], false),
+            (&[("a", MUCH, Batched), ("a", MUCH, Durable)], start, true, &["a"], false),
+        ] {
+            let mut waiting = waiting(rows, start);
+            assert_eq!(waiting.has_work(now, INTERVAL), work, "{rows:?}");
+            assert_eq!(taken(&mut waiting, now), (wanted.iter().map(|s| (*s).to_owned()).collect(), left), "{rows:?}");
+            assert!(!waiting.has_work(now, INTERVAL), "{rows:?}");
+        }
+    }
+
+    #[test]
+    fn a_newer_state_wins_over_one_that_comes_back() {
+        let mut waiting = waiting(&[("a", 5, Batched)], Instant::now());
+        let (key, old) = row("a", 9, Durable);
+        waiting.put_back(key.clone(), old.object.clone(), Durable);
+        let kept = &waiting.rows[&key];
+        assert_eq!((kept.object.as_ref(), kept.durability), (Some(&object("a", 5)), Durable));
+        assert_eq!(waiting.batched_bytes, 0);
+        let (key, gone) = row("b", 9, Batched);
+        waiting.put_back(key.clone(), gone.object.clone(), Batched);
+        assert_eq!(waiting.rows[&key].object, gone.object);
+    }
+
+    #[test]
+    fn a_failed_write_is_told_and_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("db");
+        let (database, _) = Database::open(&path).unwrap();
+        database.limit_pages(20);
+        let queue = Arc::new(Queue::new(INTERVAL, 0));
+        let shared = Arc::clone(&queue);
+        let thread = std::thread::spawn(move || shared.run(database));
+        let push = |name: &str, bytes: usize| {
+            let object = object(name, bytes);
+            queue.push(object.key.clone(), Some(object), Durable)
+        };
+        let big = push("big", 200_000);
+        let error = big.wait_blocking().unwrap_err();
+        assert!(error.message.contains("not on the disk") && error.message.contains("full"), "{error}");
+        queue.reserve(1_000_000); // Must not wait for a disk that takes nothing.
+        let small = push("small", 10);
+        assert!(small.wait_blocking().is_err(), "the big one is still in the way");
+        push("big", 10).wait_blocking().unwrap();
+        small.wait_blocking().unwrap();
+        big.wait_blocking().unwrap();
+        queue.stop();
+        thread.join().unwrap();
+        let (_, contents) = Database::open(&path).unwrap();
+        assert_eq!((contents.objects.len(), contents.high_water > 1_000_000), (2, true));
+        assert!(push("late", 10).wait_blocking().is_err());
+    }
+}
