@@ -37,7 +37,8 @@ pub struct Review<'a> {
 }
 
 /// Sets defaults and refuses what may not be. Called with the store locked:
-/// it must not write, and sees the state that the write will change.
+/// it must neither write nor read but through `store`, which is the state that
+/// the write will change.
 pub trait Admission: Send + Sync {
     /// Decide; `store` is the state before the write.
     ///

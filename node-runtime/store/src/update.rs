@@ -32,7 +32,8 @@ impl Registry {
 
     /// Read, change and write without anybody in between; for patches. A
     /// resourceVersion that `change` sets is compared as in
-    /// [`Registry::update`].
+    /// [`Registry::update`]. `change` runs with the store locked: it must not
+    /// use the store.
     ///
     /// # Errors
     /// As [`Registry::update`], and what `change` says.

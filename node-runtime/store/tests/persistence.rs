@@ -9,14 +9,14 @@ use std::{
     io::{BufRead, BufReader},
     path::Path,
     process::{Command, Stdio},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::SeqCst},
     time::Duration,
 };
 
 use common::{any, key, named, plain, registry_with};
 use serde_json::{Value, json};
 use skerry_machinery::Stored;
-use skerry_store::{AllowAll, Durability, Opened, Part, Store, StoreError, StoreOptions};
+use skerry_store::{AllowAll, Durability, EVENT_TTL_SECS, Opened, Part, Store, StoreError, StoreOptions};
 
 fn open(path: &Path) -> Opened {
     Store::open(path, &StoreOptions { first_revision: 1000, ..Default::default() }).unwrap()
@@ -52,6 +52,23 @@ fn everything_is_there_after_a_stop() {
     assert_eq!(store.list(any("Deployment"), None).1, before);
     assert!(store.get(&key("Event", "e")).is_some() && store.revision() > revision);
     assert_eq!(store.by_uid(&before[0].meta.uid).unwrap(), before[0]);
+}
+
+#[test]
+fn events_go_on_ageing_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    let (registry, _) = registry_with(open(&path).store, Arc::new(AllowAll));
+    for (name, last) in [("old", "1970-01-01T00:00:00Z"), ("odd", "yesterday"), ("new", "1970-01-01T00:30:00.5Z")] {
+        let event = json!({"metadata": {"name": name}, "lastTimestamp": last});
+        registry.create(any("Event"), "n", event, &plain()).unwrap();
+    }
+    drop(registry);
+    let (registry, known) = registry_with(open(&path).store, Arc::new(AllowAll));
+    assert_eq!((registry.expire_events(), registry.store().list(any("Event"), None).1.len()), (0, 3));
+    known.seconds.store(EVENT_TTL_SECS + 1, SeqCst);
+    assert_eq!(registry.expire_events(), 2);
+    assert!(registry.get(&key("Event", "new")).is_ok());
 }
 
 #[test]
