@@ -40,6 +40,7 @@ async fn objects_and_watchers_are_small() {
         watchers.spawn(async move { watch.next().await.map(|e| e.object.key.name.clone()) });
     }
     tokio::task::yield_now().await;
+    println!("{} bytes of them the watch itself", size_of::<skerry_store::Watch>());
     let per_watcher = resident_bytes().saturating_sub(before) / WATCHERS;
     println!("{per_watcher} bytes per waiting watcher, its task included");
     assert!(per_watcher < BYTES_PER_WATCHER_MAX, "{per_watcher} bytes");

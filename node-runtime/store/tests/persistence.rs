@@ -168,6 +168,23 @@ fn a_damaged_file_never_stops_the_node() {
     assert_eq!(kept.len(), 3, "{kept:?}");
 }
 
+#[test]
+fn a_newer_file_is_kept_for_the_program_that_wrote_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    filled(&path);
+    let newer = rusqlite::Connection::open(&path).unwrap();
+    newer.pragma_update(None, "user_version", 99).unwrap();
+    drop(newer);
+    let opened = open(&path);
+    let why = opened.recovered.unwrap();
+    assert!(why.contains("schema 99") && why.contains("db.corrupt-1"), "{why}");
+    assert!(opened.store.is_empty());
+    let kept = rusqlite::Connection::open(dir.path().join("db.corrupt-1")).unwrap();
+    let count: i64 = kept.query_row("SELECT count(*) FROM objects", [], |row| row.get(0)).unwrap();
+    assert_eq!(count, 30);
+}
+
 /// Names of the first objects, in the order of their writing.
 fn prefix(store: &Store) -> usize {
     let (_, mut objects) = store.list(any("ConfigMap"), None);
