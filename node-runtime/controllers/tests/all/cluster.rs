@@ -258,6 +258,7 @@ impl Cluster {
                     moved |= self.kubelet(&key);
                     look(self);
                 }
+                moved |= self.erase();
             }
             if !moved {
                 return;
@@ -276,6 +277,17 @@ impl Cluster {
         }
         self.now = end;
         self.settle();
+    }
+
+    /// Erase the folders of volumes that go.
+    fn erase(&mut self) -> bool {
+        let kind = kind("", "PersistentVolume");
+        let going = self.objects.values().filter(|s| s.key.kind == kind && s.meta.terminating());
+        let going: Vec<Key> = going.map(|s| s.key.clone()).collect();
+        for key in &going {
+            self.edit(key, |v| v["metadata"]["finalizers"] = json!([]));
+        }
+        !going.is_empty()
     }
 
     pub fn has_event(&self, part: &str) -> bool {
