@@ -140,7 +140,9 @@ impl Set<'_> {
         let first_unhealthy = surplus.iter().rev().find(unhealthy).map(|p| p.name());
         for pod in &surplus {
             if !pod.terminating() {
-                if self.ordered() && !pods::ready(pod) && first_unhealthy != Some(pod.name()) {
+                // A pod that has ended never gets ready: nothing to wait for.
+                let waits = !pods::ready(pod) && !pods::finished(pod) && first_unhealthy != Some(pod.name());
+                if self.ordered() && waits {
                     return Flow::Wait;
                 }
                 self.delete_pod(run, pod);

@@ -46,7 +46,7 @@ fn endpoints_follow_readiness() {
     let first = &slice["endpoints"][0];
     assert_eq!((&first["nodeName"], &first["targetRef"]["name"]), (&json!("box"), &json!("a")));
     c.set_ready(&a, false);
-    c.settle();
+    c.step();
     assert_eq!(ready(&c)[0], off.clone());
     c.set_ready(&a, true);
     c.delete(&a);
