@@ -84,4 +84,6 @@ pub struct Outcome {
     pub changes: Vec<Change>,
     /// When something becomes due by itself.
     pub wake_at: Option<Timestamp>,
+    /// Objects that could not be read and were left alone.
+    pub problems: Vec<String>,
 }
