@@ -144,7 +144,7 @@ fn tree_of_real_packages_is_complete_and_small() {
     let base = format!("usr/lib/modules/{}/kernel", os.kernel_version);
     assert!(
         os.tree.get(&format!("{base}/fs/ext4/ext4.ko")).is_none()
-            && os.tree.get(&format!("{base}/net/bridge/bridge.ko")).is_some()
+            && os.tree.get(&format!("{base}/drivers/net/veth.ko")).is_some()
     );
     assert!(os.kernel_image.is_file() && os.systemd_boot.is_file() && os.efi_stub.is_file());
 }

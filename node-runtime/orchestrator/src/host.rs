@@ -17,7 +17,7 @@ use crate::{
     config::Config,
     containerd::NewContainer,
     desired::{Container, Pod},
-    network::{Ruleset, ipam::Ipam, links, render},
+    network::{Names, Ruleset, ipam::Ipam, links, render},
     observed::Sandbox,
     rootfs, spec,
 };
@@ -147,7 +147,7 @@ fn host_ip(config: &Config) -> Ipv4Addr {
     let found = nix::ifaddrs::getifaddrs().ok().and_then(|mut all| {
         all.find_map(|i| {
             let ip = i.address?.as_sockaddr_in()?.ip();
-            (i.interface_name != config.bridge && !ip.is_loopback() && !ip.is_link_local()).then_some(ip)
+            (i.interface_name != config.pod_link && !ip.is_loopback() && !ip.is_link_local()).then_some(ip)
         })
     });
     found.unwrap_or_else(|| config.gateway())
@@ -156,7 +156,7 @@ fn host_ip(config: &Config) -> Ipv4Addr {
 impl Host for Node {
     async fn ensure_base(&mut self) -> anyhow::Result<()> {
         self.follow_name_servers();
-        Ok(links::ensure_bridge(&self.config.bridge, self.config.gateway()).await?)
+        Ok(links::ensure_base(&self.config.pod_link, self.config.gateway()).await?)
     }
 
     fn sandboxes(&self) -> BTreeMap<String, Sandbox> {
@@ -175,7 +175,7 @@ impl Host for Node {
         self.write_files(pod, ip)?;
         self.make_volumes(pod)?;
         let ns = self.netns(&pod.uid);
-        links::create_pod(&ns, &pod.uid, &self.config.bridge, ip, self.config.gateway()).await?;
+        links::create_pod(&ns, &pod.uid, ip, self.config.gateway()).await?;
         self.ipam = ipam;
         self.store()
     }
@@ -226,7 +226,9 @@ impl Host for Node {
     }
 
     async fn apply_rules(&mut self, rules: &Ruleset) -> anyhow::Result<()> {
-        let json = serde_json::to_vec(&render(rules, &self.config.bridge, &self.config.pod_cidr()))?;
+        let links = format!("{}*", links::HOST_LINKS);
+        let names = Names { pod_links: &links, pod_networks: &[self.config.pod_cidr()] };
+        let json = serde_json::to_vec(&render(rules, &names))?;
         let mut nft = tokio::process::Command::new(&self.config.nft)
             .args(["-j", "-f", "-"])
             .stdin(Stdio::piped())

@@ -1,4 +1,9 @@
-//! Bridge, veth pairs, addresses and routes through rtnetlink.
+//! Links, addresses and routes through rtnetlink.
+//!
+//! A dummy link carries the node's address in the pod network. Each pod has a
+//! veth pair; the node has a route to the pod's one address over it, and the
+//! pod a default route to the node's address. The node answers ARP for that
+//! address on every link, as Linux does for all its addresses.
 
 use std::{
     fs::File,
@@ -8,13 +13,15 @@ use std::{
 };
 
 use rtnetlink::{
-    Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
-    packet_route::link::LinkAttribute,
+    Handle, LinkDummy, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
+    packet_route::{link::LinkAttribute, route::RouteScope},
 };
 use skerry_platform::netns;
 
 /// Prefix of the virtual addresses of services.
 const SERVICES: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 96, 0, 0), 16);
+/// What the names of the node's ends of the pods' links begin with.
+pub(crate) const HOST_LINKS: &str = "skp";
 /// Name of a pod's interface inside the pod.
 const POD_INTERFACE: &str = "eth0";
 
@@ -95,34 +102,35 @@ pub(crate) fn link_exists(name: &str) -> bool {
 /// Name of the node's end of a pod's veth pair; at most 15 bytes.
 pub(crate) fn host_link(uid: &str) -> String {
     let short: String = uid.chars().filter(|c| *c != '-').take(11).collect();
-    format!("skp{short}")
+    format!("{HOST_LINKS}{short}")
 }
 
-/// The bridge with its address, the services' route, forwarding. Safe to
-/// repeat; does nothing where all is there.
-pub(crate) async fn ensure_bridge(bridge: &str, gateway: Ipv4Addr) -> Result<(), LinkError> {
+/// The link that carries the node's address, the services' route, forwarding.
+/// Safe to repeat; does nothing where all is there.
+pub(crate) async fn ensure_base(link: &str, gateway: Ipv4Addr) -> Result<(), LinkError> {
     let nl = Netlink::open()?;
-    if nl.index(bridge).await.is_err() {
-        nl.handle.link().add(LinkBridge::new(bridge).build()).execute().await.map_err(refused("create", bridge))?;
+    if nl.index(link).await.is_err() {
+        nl.handle.link().add(LinkDummy::new(link).build()).execute().await.map_err(refused("create", link))?;
     }
-    let index = nl.index(bridge).await?;
+    let index = nl.index(link).await?;
     let up = LinkUnspec::new_with_index(index).up().build();
-    nl.handle.link().set(up).execute().await.map_err(refused("set up", bridge))?;
+    nl.handle.link().set(up).execute().await.map_err(refused("set up", link))?;
     nl.handle
         .address()
-        .add(index, IpAddr::V4(gateway), 24)
+        .add(index, IpAddr::V4(gateway), 32)
         .replace()
         .execute()
         .await
-        .map_err(refused("set the address of", bridge))?;
+        .map_err(refused("set the address of", link))?;
+    // Without it, clients on the node would have no source address for a
+    // service where there is no default route.
     let route = RouteMessageBuilder::<Ipv4Addr>::new()
         .destination_prefix(SERVICES.0, SERVICES.1)
         .output_interface(index)
+        .pref_source(gateway)
         .build();
-    nl.handle.route().add(route).replace().execute().await.map_err(refused("set the services' route on", bridge))?;
-    sysctl("net/ipv4/ip_forward", "1")?;
-    // Clients on the node may use 127.0.0.1:NODEPORT; see the guard rule.
-    sysctl(&format!("net/ipv4/conf/{bridge}/route_localnet"), "1")
+    nl.handle.route().add(route).replace().execute().await.map_err(refused("set the services' route on", link))?;
+    sysctl("net/ipv4/ip_forward", "1")
 }
 
 fn sysctl(key: &str, value: &str) -> Result<(), LinkError> {
@@ -133,27 +141,31 @@ fn sysctl(key: &str, value: &str) -> Result<(), LinkError> {
     std::fs::write(&path, value).map_err(io("write", &path))
 }
 
-/// Namespace at `ns`, veth pair, address and default route of a pod. What is
-/// left of an earlier attempt is removed first.
-pub(crate) async fn create_pod(
-    ns: &Path,
-    uid: &str,
-    bridge: &str,
-    ip: Ipv4Addr,
-    gateway: Ipv4Addr,
-) -> Result<(), LinkError> {
+/// Namespace at `ns`, veth pair, addresses and routes of a pod. What is left of
+/// an earlier attempt is removed first.
+pub(crate) async fn create_pod(ns: &Path, uid: &str, ip: Ipv4Addr, gateway: Ipv4Addr) -> Result<(), LinkError> {
     delete_pod(ns, uid).await?;
     netns::create(ns)?;
     let host = host_link(uid);
-    let peer = format!("{host}p").replacen("skp", "sk", 1);
+    let peer = format!("{host}p").replacen(HOST_LINKS, "sk", 1);
     let nl = Netlink::open()?;
     nl.handle.link().add(LinkVeth::new(&host, &peer).build()).execute().await.map_err(refused("create", &host))?;
     let file = File::open(ns).map_err(io("open", ns))?;
     let into = LinkUnspec::new_with_index(nl.index(&peer).await?).setns_by_fd(file.as_raw_fd()).build();
     nl.handle.link().set(into).execute().await.map_err(refused("move into the pod", &peer))?;
-    let attach = LinkUnspec::new_with_index(nl.index(&host).await?).controller(nl.index(bridge).await?).up().build();
-    nl.handle.link().set(attach).execute().await.map_err(refused("attach to the bridge", &host))?;
-    netns::run_in(ns, || inside(&peer, ip, gateway))?
+    let index = nl.index(&host).await?;
+    let up = LinkUnspec::new_with_index(index).up().build();
+    nl.handle.link().set(up).execute().await.map_err(refused("set up", &host))?;
+    // Clients on the node may use 127.0.0.1:NODEPORT; see the guard rule.
+    sysctl(&format!("net/ipv4/conf/{host}/route_localnet"), "1")?;
+    netns::run_in(ns, || inside(&peer, ip, gateway))??;
+    let route = RouteMessageBuilder::<Ipv4Addr>::new()
+        .destination_prefix(ip, 32)
+        .output_interface(index)
+        .scope(RouteScope::Link)
+        .pref_source(gateway)
+        .build();
+    nl.handle.route().add(route).replace().execute().await.map_err(refused("set the pod's route on", &host))
 }
 
 /// Set the pod's side up. Runs on a thread of its own inside the namespace.
@@ -172,16 +184,18 @@ fn inside(peer: &str, ip: Ipv4Addr, gateway: Ipv4Addr) -> Result<(), LinkError> 
             .append_extra_attribute(LinkAttribute::IfName(POD_INTERFACE.into()))
             .build();
         nl.handle.link().set(named).execute().await.map_err(refused("rename", peer))?;
-        nl.handle
-            .address()
-            .add(index, IpAddr::V4(ip), 24)
-            .execute()
-            .await
-            .map_err(refused("set the address of", POD_INTERFACE))?;
+        let refuse = |operation| refused(operation, POD_INTERFACE);
+        nl.handle.address().add(index, IpAddr::V4(ip), 32).execute().await.map_err(refuse("set the address of"))?;
         let up = LinkUnspec::new_with_index(index).up().build();
-        nl.handle.link().set(up).execute().await.map_err(refused("set up", POD_INTERFACE))?;
-        let route = RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).build();
-        nl.handle.route().add(route).execute().await.map_err(refused("set the default route of", POD_INTERFACE))
+        nl.handle.link().set(up).execute().await.map_err(refuse("set up"))?;
+        let node = RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(gateway, 32)
+            .output_interface(index)
+            .scope(RouteScope::Link)
+            .build();
+        nl.handle.route().add(node).execute().await.map_err(refuse("set the route to the node on"))?;
+        let rest = RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).output_interface(index).build();
+        nl.handle.route().add(rest).execute().await.map_err(refuse("set the default route of"))
     })
 }
 
