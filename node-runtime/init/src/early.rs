@@ -76,6 +76,10 @@ fn load_module(name: &str) -> Result<()> {
     match rustix::system::finit_module(file.as_fd(), c"", 0) {
         // EEXIST: built in or loaded as somebody's dependency.
         Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(Errno::NODEV) => {
+            log::info(&format!("module {name}: the box has no such device"));
+            Ok(())
+        }
         Err(Errno::NOENT) => bail!("a symbol is unknown: a module it needs must stand before it in /modules/order"),
         Err(e) => Err(e).context("refused by the kernel"),
     }
