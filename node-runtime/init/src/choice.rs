@@ -88,6 +88,10 @@ mod tests {
         Candidate { partition, guids: guids.iter().map(|g| [*g; 16]).collect() }
     }
 
+    /// Found, partition of the boot loader, patience; disk and words of the
+    /// warning, or wait.
+    type Case<'a> = (&'a [Candidate], Option<u8>, Patience, Option<(&'a str, &'a str)>);
+
     #[test]
     fn the_disk_of_the_boot_loader() {
         use Patience::{Left, Over};
@@ -96,7 +100,7 @@ mod tests {
         let one = std::slice::from_ref(&a);
         let two = &[a.clone(), b.clone()][..];
         let copies = &[a.clone(), b.clone(), copy][..];
-        let table: &[(&[Candidate], Option<u8>, Patience, Option<(&str, &str)>)] = &[
+        let table: &[Case<'_>] = &[
             (none, None, Left, None),
             (none, Some(1), Over, None),
             (one, None, Left, Some(("/dev/vda", ""))),
