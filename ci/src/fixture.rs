@@ -19,7 +19,8 @@ use crate::{
 };
 
 /// All releases of the scenarios; the first has a disk image.
-const VARIANTS: [Variant; 4] = [Variant::V1, Variant::V2, Variant::V3_BROKEN, Variant::V3_PANIC];
+const VARIANTS: [Variant; 6] =
+    [Variant::V1, Variant::V2, Variant::V3_BROKEN, Variant::V3_PANIC, Variant::V2_FROZEN, Variant::V2_HANGING];
 /// Written last: the fixture is whole.
 const MARK: &str = "fixture.json";
 

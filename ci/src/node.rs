@@ -118,6 +118,14 @@ impl Node {
         self.vm.as_ref().context("the power is off")?.plug(up).context("plugging the network")
     }
 
+    /// Send a non-maskable interrupt.
+    ///
+    /// # Errors
+    /// If the power is off or QEMU refuses.
+    pub fn inject_nmi(&self) -> Result<()> {
+        self.vm.as_ref().context("the power is off")?.inject_nmi().context("sending an interrupt")
+    }
+
     /// Set the network for the next power-on.
     pub fn set_network(&mut self, network: Network) {
         self.config.network = network;

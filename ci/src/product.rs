@@ -50,8 +50,12 @@ pub enum Parts {
     ReleaseOnly,
 }
 
-/// Time in which a healthy release is blessed; emulated machines are slow.
-const HEALTH_SECS: u64 = 300;
+/// Time in which a healthy release is blessed; emulated machines on a busy host
+/// are slow.
+const HEALTH_SECS: u64 = 900;
+/// Time after which a broken one is given up: long enough for the orchestrator
+/// to say which app it is.
+const BROKEN_SECS: u64 = 240;
 
 impl Variant {
     /// The first release.
@@ -74,7 +78,7 @@ impl Variant {
         version: "3.0.0",
         sequence: 3,
         app_env: &["APP_VERSION=3.0.0", "BROKEN=1"],
-        health_timeout_secs: 90,
+        health_timeout_secs: BROKEN_SECS,
         ..Variant::V2
     };
     /// A third one whose kernel does not unpack its initrd, finds no root file
@@ -87,6 +91,13 @@ impl Variant {
         kernel_args: &["initcall_blacklist=populate_rootfs"],
         ..Variant::V2
     };
+    /// A second one whose systemd wants a SELinux policy, finds none and freezes.
+    pub const V2_FROZEN: Variant =
+        Variant { name: "v2-frozen", kernel_args: &["security=selinux", "selinux=1", "enforcing=1"], ..Variant::V2 };
+    /// A good second one whose kernel panics at an interrupt and then stays as
+    /// it is.
+    pub const V2_HANGING: Variant =
+        Variant { name: "v2-hanging", kernel_args: &["unknown_nmi_panic", "sysctl.kernel.panic=0"], ..Variant::V2 };
 }
 
 /// A product in a folder of its own: keys, lock, releases.
@@ -349,7 +360,9 @@ mod tests {
     fn the_demo_spec_takes_every_value_and_stays_valid() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let text = std::fs::read_to_string(root.join("image-specs/demo/demo.toml")).unwrap();
-        for variant in [Variant::V1, Variant::V2, Variant::V3_BROKEN, Variant::V3_PANIC] {
+        let good = [Variant::V1, Variant::V2];
+        let bad = [Variant::V3_BROKEN, Variant::V3_PANIC, Variant::V2_FROZEN, Variant::V2_HANGING];
+        for variant in good.into_iter().chain(bad) {
             let out = rewrite(&text, &variant, "http://10.0.2.2:1234/").unwrap();
             let spec: Table = out.parse().unwrap();
             assert_eq!(spec["sequence"].as_integer(), Some(i64::from(variant.sequence)));

@@ -126,7 +126,8 @@ pub struct Partitions {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Watchdog {
-    /// Driver module to load, if it is not found by udev.
+    /// Driver module that init loads before all others, if `modules.initrd` does
+    /// not name it.
     #[serde(default)]
     pub module: Option<String>,
     /// Time after which the hardware resets the board; 0: not used.

@@ -22,6 +22,7 @@ const ASSETS: &[(&str, &str)] = &[
     ("usr/lib/systemd/system/skerry-updater.service", include_str!("assets/skerry-updater.service")),
     ("usr/lib/systemd/system/emergency.target", include_str!("assets/emergency.target")),
     ("usr/lib/systemd/system/emergency.service", include_str!("assets/emergency.service")),
+    ("usr/lib/systemd/system/multi-user.target.d/10-skerry.conf", include_str!("assets/multi-user-skerry.conf")),
     ("usr/lib/systemd/journald.conf.d/10-skerry.conf", include_str!("assets/10-skerry-journald.conf")),
     ("usr/lib/systemd/networkd.conf.d/10-skerry.conf", include_str!("assets/10-skerry-networkd.conf")),
     ("usr/lib/systemd/timesyncd.conf.d/10-skerry.conf", include_str!("assets/10-skerry-timesyncd.conf")),
@@ -202,7 +203,7 @@ fn baked_bytes(config: &baked::NodeConfig) -> Vec<u8> {
     config.to_bytes()
 }
 
-/// What follows from the board: watchdog and modules to load.
+/// What follows from the board: the watchdog.
 pub fn install_board(tree: &mut Tree, board: &BoardSpec) {
     let origin = |key: &str| Origin::Spec { key: format!("board {}: {key}", board.name) };
     let watchdog = match board.watchdog.timeout_secs {
@@ -213,10 +214,6 @@ pub fn install_board(tree: &mut Tree, board: &BoardSpec) {
         "[Manager]\n{watchdog}DefaultTimeoutStartSec=90s\nDefaultTimeoutStopSec=15s\nCrashAction=reboot\nCtrlAltDelBurstAction=none\n"
     );
     tree.insert("usr/lib/systemd/system.conf.d/10-skerry.conf", Entry::bytes(0o644, manager, origin("watchdog")));
-    if let Some(module) = &board.watchdog.module {
-        let path = "usr/lib/modules-load.d/skerry-watchdog.conf";
-        tree.insert(path, Entry::bytes(0o644, format!("{module}\n"), origin("watchdog.module")));
-    }
 }
 
 #[cfg(test)]
@@ -232,6 +229,29 @@ mod tests {
             WANTS.iter().flat_map(|(_, units)| *units).filter(|u| !u.starts_with("systemd-") && **u != "tmp.mount")
         {
             assert!(tree.get(&format!("usr/lib/systemd/system/{unit}")).is_some(), "{unit}");
+        }
+    }
+
+    /// Value of a setting in an asset, in seconds if it is a time.
+    fn setting(asset: &str, key: &str) -> u64 {
+        let text = ASSETS.iter().find(|(path, _)| path.ends_with(asset)).unwrap().1;
+        let value = text
+            .lines()
+            .find_map(|l| l.strip_prefix(key)?.strip_prefix('='))
+            .unwrap_or_else(|| panic!("{asset}: {key}"));
+        match value.strip_suffix('h') {
+            Some(hours) => hours.parse::<u64>().unwrap() * 3600,
+            None => value.parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_node_program_that_hangs_again_and_again_reboots_the_box() {
+        for unit in ["skerry-updater.service", "skerry-orchestrator.service"] {
+            let stop_secs = 15;
+            let one_hang = setting(unit, "WatchdogSec") + stop_secs + setting(unit, "RestartMaxDelaySec");
+            let all = setting(unit, "StartLimitBurst") * one_hang;
+            assert!(all < setting(unit, "StartLimitIntervalSec"), "{unit}: {all} s for all starts");
         }
     }
 }

@@ -94,7 +94,7 @@ pub fn assemble(inputs: &OsInputs<'_>) -> Result<OsTree, TreeError> {
     add_runtime(&mut tree, inputs.runtime)?;
 
     let mut store = ModuleStore::open(&index, &board.kernel.package)?;
-    let initrd_modules = store.closure(&board.modules.initrd)?;
+    let initrd_modules = store.closure(&initrd_patterns(board))?;
     let modules = store.closure(&system_patterns(spec, board))?;
     add_modules(&mut tree, &index, &store.version, &modules, inputs.tools)?;
 
@@ -138,13 +138,18 @@ fn select_files(inputs: &OsInputs<'_>, index: &PackageIndex<'_>) -> Result<Tree,
     selector.finish()
 }
 
-/// Modules of the tree: the board's, the spec's and the watchdog's. Those of
-/// the initrd stay out unless one of these depends on them: init loads them all
-/// before the tree is mounted, and they would be a tenth of it.
-fn system_patterns(spec: &ImageSpec, board: &BoardSpec) -> Vec<String> {
+/// Modules of the initrd: the watchdog's first, so that the others are watched
+/// while they load.
+fn initrd_patterns(board: &BoardSpec) -> Vec<String> {
     let watchdog = board.watchdog.module.iter().map(|m| format!("**/{m}"));
-    let lists = [&board.modules.system, &spec.kernel.modules];
-    lists.into_iter().flatten().cloned().chain(watchdog).collect()
+    watchdog.chain(board.modules.initrd.iter().cloned()).collect()
+}
+
+/// Modules of the tree: the board's and the spec's. Those of the initrd stay
+/// out unless one of these depends on them: init loads them all before the tree
+/// is mounted, and they would be a tenth of it.
+fn system_patterns(spec: &ImageSpec, board: &BoardSpec) -> Vec<String> {
+    [&board.modules.system, &spec.kernel.modules].into_iter().flatten().cloned().collect()
 }
 
 fn boot_file(index: &PackageIndex<'_>, board: &BoardSpec, path: &str) -> Result<PathBuf, TreeError> {

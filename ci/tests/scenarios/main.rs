@@ -8,3 +8,4 @@ mod power;
 mod reproducible;
 mod rollback;
 mod storage;
+mod watchdog;

@@ -39,15 +39,22 @@ pub fn mount_virtual_file_systems() -> Result<()> {
 
 /// Load `/modules/NAME` for every name in `/modules/order`. A module that does
 /// not load is logged; whether it was needed shows in what follows.
-pub fn load_modules() {
+///
+/// The hardware watchdog is armed as soon as a module brings one, so that a
+/// driver that hangs resets the board. 0 seconds: it is left alone.
+pub fn load_modules(watchdog_secs: u32) {
     let order = match fs::read_to_string("/modules/order") {
         Ok(o) => o,
         Err(e) => return log::warn(&format!("no modules to load: /modules/order: {e}")),
     };
     let (mut loaded, mut failed) = (0, 0);
     for name in module_names(&order) {
+        feed_watchdog();
         match load_module(name) {
-            Ok(()) => loaded += 1,
+            Ok(()) => {
+                loaded += 1;
+                arm_watchdog(watchdog_secs);
+            }
             Err(e) => {
                 failed += 1;
                 log::warn(&format!("module {name}: {e:#}"));
@@ -55,6 +62,9 @@ pub fn load_modules() {
         }
     }
     log::info(&format!("{loaded} modules loaded, {failed} failed"));
+    if watchdog_secs != 0 && !watchdog_is_armed() {
+        log::info("no hardware watchdog");
+    }
 }
 
 fn module_names(order: &str) -> impl Iterator<Item = &str> {
@@ -66,14 +76,18 @@ fn load_module(name: &str) -> Result<()> {
     match rustix::system::finit_module(file.as_fd(), c"", 0) {
         // EEXIST: built in or loaded as somebody's dependency.
         Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(Errno::NODEV) => {
+            log::info(&format!("module {name}: the box has no such device"));
+            Ok(())
+        }
         Err(Errno::NOENT) => bail!("a symbol is unknown: a module it needs must stand before it in /modules/order"),
         Err(e) => Err(e).context("refused by the kernel"),
     }
 }
 
-/// Arm the hardware watchdog, if there is one: a boot that hangs resets.
-pub fn arm_watchdog(timeout_secs: u32) {
-    if timeout_secs == 0 {
+/// Arm the hardware watchdog, if there is one and it is not armed yet.
+fn arm_watchdog(timeout_secs: u32) {
+    if timeout_secs == 0 || watchdog_is_armed() {
         return;
     }
     match Watchdog::arm(Path::new("/dev/watchdog"), timeout_secs) {
@@ -83,9 +97,13 @@ pub fn arm_watchdog(timeout_secs: u32) {
                 *slot = Some(w);
             }
         }
-        Ok(None) => log::info("no hardware watchdog"),
+        Ok(None) => {}
         Err(e) => log::warn(&format!("{:#}", anyhow::Error::from(e))),
     }
+}
+
+fn watchdog_is_armed() -> bool {
+    WATCHDOG.lock().is_ok_and(|slot| slot.is_some())
 }
 
 /// Feed the hardware watchdog, if it is armed.

@@ -7,11 +7,12 @@
 //! repeat after a power cut at any instruction.
 //!
 //! The order: [`early`] (virtual file systems, modules, watchdog), [`memory`], [`args`],
-//! [`system`] (SYSTEM, sealing, root), [`disk`] (layout, growth), [`data`]
+//! [`choice`] (which disk), [`system`] (SYSTEM, sealing, root), [`disk`] (layout, growth), [`data`]
 //! (`/var`), [`identity`] (machine id, hostname, clock), [`switch`].
 
 mod args;
 mod child;
+mod choice;
 mod data;
 mod data_plan;
 mod disk;
@@ -56,11 +57,10 @@ fn run() -> Result<std::convert::Infallible> {
     early::mount_virtual_file_systems().context("first mounts")?;
     log::stage("kernel-to-init");
     memory::tune();
-    early::load_modules();
-    log::stage("modules");
     let cmdline = std::fs::read_to_string("/proc/cmdline").context("kernel command line")?;
     let args = args::Args::parse(&cmdline).context("kernel command line")?;
-    early::arm_watchdog(args.watchdog_secs);
+    early::load_modules(args.watchdog_secs);
+    log::stage("modules");
     log::info(&format!("release sequence {}, root {}", args.boot.sequence, args.boot.composefs));
     let partition = system::wait_for_system().context("SYSTEM")?;
     system::mount_system(&partition).context("SYSTEM")?;

@@ -9,31 +9,88 @@ use skerry_formats::{
 };
 use skerry_platform::{
     block::{self, Partition},
-    clock, fsverity,
+    clock, efi, fsverity, gpt_grow,
+    gpt_table::Guid,
     mount::{self, MountAttrFlags},
 };
 
-use crate::{log, places};
+use crate::{
+    choice::{self, Candidate, Choice, Patience},
+    log, places,
+};
 
 /// How long the disk may take to appear, in seconds.
 const DISK_WAIT_SECS: f64 = 30.0;
+/// How long the disk that the boot loader came from may appear after another
+/// one with SYSTEM.
+const BOOT_DISK_WAIT_SECS: f64 = 10.0;
+/// Pause between looks.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Wait for the partition named `skerry-system`.
+/// Wait for the partition named `skerry-system`, on the disk that the boot
+/// loader came from if it says which.
 pub fn wait_for_system() -> Result<Partition> {
+    let booted = boot_partition();
     let start = clock::boottime_secs();
+    let mut found_at = None;
     loop {
-        if let Some(p) = block::find_partition(PART_SYSTEM)? {
-            log::info(&format!("{PART_SYSTEM} is {}", p.device.display()));
-            return Ok(p);
+        let (found, now) = (candidates()?, clock::boottime_secs());
+        if !found.is_empty() {
+            found_at.get_or_insert(now);
         }
-        if clock::boottime_secs() - start > DISK_WAIT_SECS {
+        let patience = match found_at {
+            Some(at) if now - at > BOOT_DISK_WAIT_SECS => Patience::Over,
+            _ => Patience::Left,
+        };
+        if let Choice::Take { partition, warning } = choice::choose(&found, booted.as_ref(), patience) {
+            if let Some(warning) = warning {
+                log::loud(&warning);
+            }
+            log::info(&format!("{PART_SYSTEM} is {}", partition.device.display()));
+            return Ok(partition.clone());
+        }
+        if found.is_empty() && now - start > DISK_WAIT_SECS {
             bail!(
                 "no partition named {PART_SYSTEM} appeared within {DISK_WAIT_SECS} s (disk missing, its driver not in the initrd, or not flashed)"
             );
         }
         crate::early::feed_watchdog();
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(LOOK_EVERY);
     }
+}
+
+/// The partition that the boot loader was started from, if UEFI knows one.
+fn boot_partition() -> Option<Guid> {
+    let at = Path::new(efi::EFIVARS);
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC
+        | MountAttrFlags::MOUNT_ATTR_RDONLY;
+    if let Err(e) = mount::mount_virtual("efivarfs", at, attributes, "") {
+        log::info(&format!("no UEFI variables: {:#}", anyhow::Error::from(e)));
+        return None;
+    }
+    let found = efi::loader_partition(at);
+    if let Err(e) = mount::unmount(at) {
+        log::warn(&format!("{:#}", anyhow::Error::from(e)));
+    }
+    found
+}
+
+/// All partitions named `skerry-system`, each with what is beside it.
+fn candidates() -> Result<Vec<Candidate>> {
+    let systems = block::partitions()?.into_iter().filter(|p| p.name.as_deref() == Some(PART_SYSTEM));
+    Ok(systems.map(|partition| Candidate { guids: guids(&partition.disk), partition }).collect())
+}
+
+/// The GUIDs of all partitions of a disk; none of a disk that cannot be read.
+fn guids(disk: &Path) -> Vec<Guid> {
+    let read = || -> Result<Vec<Guid>> {
+        let copies = gpt_grow::read_copies(&fs::File::open(disk)?, block::disk_size(disk)?)?;
+        let copy = copies.primary.or(copies.backup)?;
+        Ok(copy.table.entries.iter().flatten().map(|e| e.guid).collect())
+    };
+    read().unwrap_or_default()
 }
 
 /// Mount SYSTEM read-write at `/sysroot`.

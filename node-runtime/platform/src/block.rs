@@ -6,6 +6,7 @@ use std::{
     io,
     os::{
         fd::{AsRawFd, BorrowedFd},
+        linux::fs::MetadataExt,
         unix::fs::FileExt,
     },
     path::{Path, PathBuf},
@@ -56,13 +57,16 @@ pub fn partitions() -> Result<Vec<Partition>, BlockError> {
     partitions_in(Path::new("/sys/class/block"), Path::new("/dev"))
 }
 
-/// Find a partition by its GPT name; the first by device name if there are
-/// several.
+/// The partition of the file system that holds `path`.
 ///
 /// # Errors
-/// [`BlockError`] if sysfs cannot be read.
-pub fn find_partition(name: &str) -> Result<Option<Partition>, BlockError> {
-    Ok(partitions()?.into_iter().find(|p| p.name.as_deref() == Some(name)))
+/// [`BlockError`] if it is on none.
+pub fn partition_of(path: &Path) -> Result<Partition, BlockError> {
+    let device = fs::metadata(path).map_err(err("find the partition of", path))?.st_dev();
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    read_partition(Path::new(&format!("/sys/dev/block/{major}:{minor}")), Path::new("/dev"))
+        .ok_or(io::ErrorKind::NotFound.into())
+        .map_err(err("find the partition of", path))
 }
 
 fn partitions_in(sysfs: &Path, dev: &Path) -> Result<Vec<Partition>, BlockError> {

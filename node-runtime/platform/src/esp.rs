@@ -20,10 +20,11 @@ use std::{
 use skerry_formats::{
     ObjectDigest, Sequence,
     digest::FsVerityHasher,
-    layout::{BOOT_TRIES, BootCounter, ESP_UKI_DIR, UkiName},
+    layout::{BOOT_TRIES, BootCounter, ESP_UKI_DIR, SYSROOT, UkiName},
 };
 
 use crate::{
+    block::{self, BlockError},
     durable::{self, DurableError},
     mount::{self, MountAttrFlags, MountError},
 };
@@ -59,9 +60,17 @@ pub enum EspError {
     /// Mounting or unmounting the ESP failed.
     #[error(transparent)]
     Mount(#[from] MountError),
+    /// The disk cannot be looked at.
+    #[error(transparent)]
+    Block(#[from] BlockError),
     /// There is no partition of that name.
-    #[error("no partition is named {0}")]
-    NoPartition(&'static str),
+    #[error("no partition of {disk} is named {name}")]
+    NoPartition {
+        /// The name.
+        name: &'static str,
+        /// The disk with SYSTEM.
+        disk: PathBuf,
+    },
 }
 
 /// What was written by [`BootEntries::install`].
@@ -284,14 +293,17 @@ impl EspMount {
         Ok(Self { at: at.to_owned() })
     }
 
-    /// Find the ESP by its partition name and mount it at [`ESP_MOUNT`].
+    /// Find the ESP on the disk that this box runs from, by its partition name,
+    /// and mount it at [`ESP_MOUNT`].
     ///
     /// # Errors
     /// [`EspError`].
     pub fn of_this_box() -> Result<Self, EspError> {
         let name = skerry_formats::layout::PART_ESP;
-        let device = crate::block::find_partition(name).ok().flatten().ok_or(EspError::NoPartition(name))?;
-        Self::new(&device.device, Path::new(ESP_MOUNT))
+        let system = block::partition_of(Path::new(SYSROOT))?;
+        let found = block::partitions()?.into_iter().find(|p| p.disk == system.disk && p.name.as_deref() == Some(name));
+        let esp = found.ok_or(EspError::NoPartition { name, disk: system.disk })?;
+        Self::new(&esp.device, Path::new(ESP_MOUNT))
     }
 
     /// The boot entries on it.

@@ -15,18 +15,18 @@
 
 use std::{fs::File, io, os::unix::fs::FileExt};
 
-use skerry_formats::layout::{PART_DATA, PART_SYSTEM};
+use skerry_formats::layout::{PART_DATA, PART_ESP, PART_SYSTEM};
 
 use crate::{
     block::{DiskSize, EXT4_FIRST_BACKUP_BYTES},
-    gpt_table::{Copy, ENTRIES_BYTES, Entry, Header, Table, TableError, Which, entries_sectors},
+    gpt_table::{Copy, ENTRIES_BYTES, Entry, Guid, Header, Table, TableError, Which, entries_sectors},
 };
 
 const MIB: u64 = 1 << 20;
 /// Smallest DATA that a box can work with.
 pub const DATA_MIB_MIN: u64 = 64;
 /// Linux file system data, 0FC63DAF-8483-4772-8E79-3D69D8477DE4, as on disk.
-pub const LINUX_DATA: [u8; 16] =
+pub const LINUX_DATA: Guid =
     [0xaf, 0x3d, 0xc6, 0x0f, 0x83, 0x84, 0x72, 0x47, 0x8e, 0x79, 0x3d, 0x69, 0xd8, 0x47, 0x7d, 0xe4];
 
 /// Why the disk cannot be laid out.
@@ -97,6 +97,9 @@ pub enum Change {
         /// Sectors after.
         to_sectors: u64,
     },
+    /// The GUIDs of the image, which all its copies have, give way to GUIDs that
+    /// only this disk has.
+    OwnGuids,
     /// DATA is made.
     AddData {
         /// First sector.
@@ -144,7 +147,8 @@ pub struct LayoutPlan {
 }
 
 /// Decide how to get from `found` to the layout of the board on a disk of size
-/// `disk`. `data_guid` names the DATA partition if one is made.
+/// `disk`. `own_guid` is a random GUID; the first layout names the partitions
+/// and the disk after it.
 ///
 /// # Errors
 /// [`LayoutError`]; nothing was written.
@@ -152,7 +156,7 @@ pub fn plan_layout(
     found: &Copies,
     disk: DiskSize,
     sizes: BoardSizes,
-    data_guid: [u8; 16],
+    own_guid: Guid,
 ) -> Result<LayoutPlan, LayoutError> {
     let current = match (&found.primary, &found.backup) {
         (Ok(p), _) => &p.table,
@@ -168,7 +172,7 @@ pub fn plan_layout(
         changes.push(Change::RepairPrimary);
         steps.push(Step::Write { which: Which::Primary, table: current.clone() });
     }
-    let table = target(current, disk, sizes, data_guid, &mut changes)?;
+    let table = target(current, disk, sizes, own_guid, &mut changes)?;
     if let Some(Change::AddData { first_lba, sectors }) = changes.iter().find(|c| matches!(c, Change::AddData { .. })) {
         steps.extend(wipes(first_lba * disk.sector_bytes, sectors * disk.sector_bytes));
     }
@@ -191,7 +195,7 @@ fn target(
     current: &Table,
     disk: DiskSize,
     sizes: BoardSizes,
-    data_guid: [u8; 16],
+    own_guid: Guid,
     changes: &mut Vec<Change>,
 ) -> Result<Table, LayoutError> {
     let sectors = disk.bytes / disk.sector_bytes;
@@ -248,9 +252,10 @@ fn target(
                 .position(Option::is_none)
                 .ok_or(LayoutError::Odd("all 128 entries are taken"))?;
             changes.push(Change::AddData { first_lba, sectors: end - first_lba });
+            changes.push(Change::OwnGuids);
             table.entries[slot] = Some(Entry {
                 type_guid: LINUX_DATA,
-                guid: data_guid,
+                guid: own_guid,
                 first_lba,
                 last_lba: end - 1,
                 flags: 0,
@@ -259,7 +264,28 @@ fn target(
         }
     }
     table.entries[number as usize - 1] = Some(grown);
+    if data.is_none() {
+        take_own_guids(&mut table, own_guid);
+    }
     Ok(table)
+}
+
+/// Every disk made from one image has the image's GUIDs; firmware and init could
+/// not tell two of them in one box apart. DATA has `own` already.
+fn take_own_guids(table: &mut Table, own: Guid) {
+    let relative = |n: u8| {
+        let mut guid = own;
+        guid[15] ^= n;
+        guid
+    };
+    table.disk_guid = relative(3);
+    for entry in table.entries.iter_mut().flatten() {
+        match entry.name.as_str() {
+            PART_ESP => entry.guid = relative(1),
+            PART_SYSTEM => entry.guid = relative(2),
+            _ => {}
+        }
+    }
 }
 
 /// Where an ext4 of an earlier life could be recognised: its start and its

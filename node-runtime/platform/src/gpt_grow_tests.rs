@@ -68,6 +68,21 @@ fn first_boot_grows_system_and_makes_data_in_the_rest() {
 }
 
 #[test]
+fn first_boot_gives_the_disk_guids_of_its_own_and_no_later_one_does() {
+    let (t, mib) = image(16);
+    let guids = |t: &Table| -> Vec<Guid> {
+        std::iter::once(t.disk_guid).chain(t.entries.iter().flatten().map(|e| e.guid)).collect()
+    };
+    let p = plan_layout(&copies(&t, mib), size(400), sizes(32), GUID).unwrap();
+    let (before, after) = (guids(&t), guids(&p.table));
+    assert_eq!(after.iter().collect::<std::collections::BTreeSet<_>>().len(), 4, "{after:?}");
+    assert!(after.iter().all(|g| !before.contains(g) && g[..15] == GUID[..15]));
+    let found = Copies { backup: Err(TableError::Signature), ..copies(&p.table, 400) };
+    let q = plan_layout(&found, size(800), sizes(32), [8; 16]).unwrap();
+    assert_eq!(guids(&q.table), after);
+}
+
+#[test]
 fn second_boot_changes_nothing() {
     let (t, mib) = image(16);
     let p = plan_layout(&copies(&t, mib), size(400), sizes(32), GUID).unwrap();

@@ -33,13 +33,36 @@ pub enum TableError {
     Unsupported(&'static str),
 }
 
+/// A GUID as on the disk: the first three fields little-endian.
+pub type Guid = [u8; 16];
+
+/// Place in the text form of each byte as on the disk.
+const TEXT_ORDER: [usize; 16] = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
+
+/// Parse `XXXXXXXX-XXXX-XXXX-XXXX-XXXXXXXXXXXX`; `None` if it is none.
+pub fn guid_from_text(text: &str) -> Option<Guid> {
+    let groups: Vec<&str> = text.split('-').collect();
+    if groups.iter().map(|g| g.len()).ne([8, 4, 4, 4, 12]) {
+        return None;
+    }
+    let digits = groups.concat();
+    if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut guid = [0; 16];
+    for (byte, at) in guid.iter_mut().zip(TEXT_ORDER) {
+        *byte = u8::from_str_radix(digits.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    Some(guid)
+}
+
 /// One partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Partition type GUID, as on the disk.
-    pub type_guid: [u8; 16],
-    /// Unique GUID, as on the disk.
-    pub guid: [u8; 16],
+    /// Partition type GUID.
+    pub type_guid: Guid,
+    /// Unique GUID.
+    pub guid: Guid,
     /// First sector.
     pub first_lba: u64,
     /// Last sector, inclusive.
@@ -53,8 +76,8 @@ pub struct Entry {
 /// A partition table without the fields that differ between its two copies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
-    /// Disk GUID, as on the disk.
-    pub disk_guid: [u8; 16],
+    /// Disk GUID.
+    pub disk_guid: Guid,
     /// First sector that partitions may use.
     pub first_usable: u64,
     /// Last sector that partitions may use.
@@ -75,7 +98,7 @@ pub struct Copy {
 /// What a header says about its entries, checked by checksum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
-    disk_guid: [u8; 16],
+    disk_guid: Guid,
     first_usable: u64,
     last_usable: u64,
     alternate_lba: u64,
@@ -295,6 +318,23 @@ mod tests {
             name: "größer".into(),
         });
         Table { disk_guid: [9; 16], first_usable: 34, last_usable: 9966, entries }
+    }
+
+    #[test]
+    fn guids_from_text() {
+        let esp = [0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11, 0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b];
+        for text in ["C12A7328-F81F-11D2-BA4B-00A0C93EC93B", "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"] {
+            assert_eq!(guid_from_text(text), Some(esp));
+        }
+        let wrong = [
+            "",
+            "C12A7328F81F11D2BA4B00A0C93EC93B",
+            "C12A7328-F81F-11D2-BA4B-00A0C93EC93",
+            "é12A732-F81F-11D2-BA4B-00A0C93EC93B",
+        ];
+        for text in wrong {
+            assert_eq!(guid_from_text(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod block;
 pub mod clock;
 pub mod console;
 pub mod durable;
+pub mod efi;
 pub mod esp;
 pub mod fsverity;
 pub mod gpt_grow;

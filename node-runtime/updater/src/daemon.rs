@@ -20,6 +20,7 @@ use crate::{
     facilities::{Facilities, Machine},
     fetch::Fetcher,
     health,
+    pulse::{self, Pulse},
     source::Source,
     stage, status,
     store::Store,
@@ -57,6 +58,7 @@ pub struct Daemon {
     todo: VecDeque<Action>,
     source: Option<Source>,
     repo: Option<Repository>,
+    pulse: Arc<Pulse>,
 }
 
 /// Run the updater on this node. Returns only with an error.
@@ -78,10 +80,14 @@ async fn serve(cfg: Arc<Config>, fac: Arc<dyn Facilities>) -> anyhow::Result<()>
             }
         });
     }
+    let pulse = Arc::new(Pulse::new(fac.now().boot_secs));
     if let Some(every) = notify::watchdog_interval() {
+        let (pulse, fac) = (pulse.clone(), fac.clone());
         tokio::spawn(async move {
             loop {
-                let _ = notify::sd_notify("WATCHDOG=1");
+                if pulse.is_alive(fac.now().boot_secs) {
+                    let _ = notify::sd_notify("WATCHDOG=1");
+                }
                 tokio::time::sleep(every).await;
             }
         });
@@ -90,6 +96,7 @@ async fn serve(cfg: Arc<Config>, fac: Arc<dyn Facilities>) -> anyhow::Result<()>
     loop {
         let error = match Daemon::start(cfg.clone(), fac.clone()) {
             Ok(mut daemon) => {
+                daemon.pulse = pulse.clone();
                 if !std::mem::replace(&mut ready, true) {
                     let _ = notify::sd_notify("READY=1");
                 }
@@ -97,6 +104,7 @@ async fn serve(cfg: Arc<Config>, fac: Arc<dyn Facilities>) -> anyhow::Result<()>
             }
             Err(e) => e,
         };
+        pulse.beat(fac.now().boot_secs, pulse::TURN_SECS_MAX);
         fac.announce(&format!("cannot go on: {error:#}; starting over in {START_OVER_SECS} s"));
         tokio::time::sleep(Duration::from_secs(START_OVER_SECS)).await;
     }
@@ -116,7 +124,9 @@ impl Daemon {
         let saved = load(&cfg);
         let state = saved.clone().unwrap_or_else(|| State::new(config::running(&node)));
         let policy = config::policy(&node);
-        let mut d = Self { cfg, fac, node, policy, state, saved, todo: VecDeque::new(), source: None, repo: None };
+        let pulse = Arc::new(Pulse::new(fac.now().boot_secs));
+        let todo = VecDeque::new();
+        let mut d = Self { cfg, fac, node, policy, state, saved, todo, source: None, repo: None, pulse };
         let seen = d.observe()?;
         d.apply(Event::Boot(seen))?;
         Ok(d)
@@ -143,11 +153,15 @@ impl Daemon {
     /// The state cannot be written; nothing was done then.
     pub async fn turn(&mut self) -> anyhow::Result<Turn> {
         if let Some(action) = self.todo.pop_front() {
+            self.beat(pulse::allowance_secs(&action));
             self.act(action).await?;
             return Ok(Turn::Acted);
         }
+        self.beat(pulse::TURN_SECS_MAX);
         self.apply(Event::Timer)?;
         if self.todo.is_empty() && matches!(self.state.phase, Phase::Trial { .. }) {
+            let checks: u64 = self.node.health.checks.iter().map(|c| c.timeout_secs).sum();
+            self.beat(pulse::TURN_SECS_MAX.saturating_add(checks));
             let report = self.health().await;
             self.apply(Event::Health(report))?;
         }
@@ -161,6 +175,10 @@ impl Daemon {
             Phase::Idle { next_check_at: None } => SLEEP_SECS_MAX,
             _ => 1,
         }))
+    }
+
+    fn beat(&self, secs: u64) {
+        self.pulse.beat(self.fac.now().boot_secs, secs);
     }
 
     async fn health(&self) -> Result<(), skerry_update_core::Problem> {
@@ -231,11 +249,11 @@ impl Daemon {
                 }
             }
             Action::MarkBad(sequence) => self.mark_bad(sequence),
-            Action::Check => match self.check().await {
+            Action::Check => match in_time(self.check()).await {
                 Ok(offer) => self.apply(Event::Offered(offer))?,
                 Err(e) => self.failed(&e, 0)?,
             },
-            Action::Plan(offer) => match self.plan(offer.sequence).await {
+            Action::Plan(offer) => match in_time(self.plan(offer.sequence)).await {
                 Ok(plan) => self.apply(Event::Planned(plan))?,
                 Err(e) => self.failed(&e, 0)?,
             },
@@ -327,11 +345,15 @@ impl Daemon {
                     last = Some(progress);
                     let n = source.take_received();
                     (total, pending) = (total + n, pending + n);
-                    if !landed && pending < REPORT_EVERY_BYTES { continue; }
+                    if !landed && pending < REPORT_EVERY_BYTES {
+                        self.beat(pulse::PIECE_SECS_MAX);
+                        continue;
+                    }
                     None
                 }
                 result = &mut work => Some(result),
             };
+            self.beat(pulse::PIECE_SECS_MAX);
             if done.is_some() {
                 while let Ok(progress) = rx.try_recv() {
                     last = Some(progress);
@@ -364,6 +386,12 @@ impl Daemon {
             self.source.clone().ok_or_else(|| UpdateError::Staging { sequence: sequence.0, detail: detail() })?;
         Ok((Fetcher { cfg: self.cfg.clone(), fac: self.fac.clone(), source }, missing))
     }
+}
+
+/// A server that sends a byte now and then must not hold the loop forever.
+async fn in_time<T>(asking: impl Future<Output = Result<T, UpdateError>>) -> Result<T, UpdateError> {
+    let limit = Duration::from_secs(pulse::ASK_SECS_MAX);
+    tokio::time::timeout(limit, asking).await.unwrap_or(Err(UpdateError::Slow { secs: pulse::ASK_SECS_MAX }))
 }
 
 /// Names may be resolvable without; that shows in the requests.

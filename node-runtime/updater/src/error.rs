@@ -91,6 +91,12 @@ pub enum UpdateError {
         #[source]
         source: FormatError,
     },
+    /// The server answered, but was not done in time.
+    #[error("the update server was not done answering after {secs} s")]
+    Slow {
+        /// The limit.
+        secs: u64,
+    },
     /// A worker thread died.
     #[error("a worker thread failed: {0}")]
     Worker(String),
@@ -114,6 +120,7 @@ impl UpdateError {
             Self::NoRoom { .. } => Cause::DiskFull,
             Self::Io { source, .. } if is_full(source) => Cause::DiskFull,
             Self::Esp(e) if chain(e).any(|e| e.downcast_ref::<io::Error>().is_some_and(is_full)) => Cause::DiskFull,
+            Self::Slow { .. } => Cause::Network,
             Self::Io { .. } | Self::Esp(_) | Self::Staging { .. } | Self::Format { .. } | Self::Worker(_) => {
                 Cause::Local
             }

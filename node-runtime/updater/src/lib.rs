@@ -4,7 +4,8 @@
 //! (objects over HTTP, resumable), [`store`] (SYSTEM: landing, sealing,
 //! pruning), [`stage`] (release record and boot entry), [`health`] (the gate),
 //! all driven by [`daemon`]. What touches the machine goes through
-//! [`facilities`], so that the daemon runs in tests on a folder.
+//! [`facilities`], so that the daemon runs in tests on a folder. [`pulse`] tells
+//! the service manager whether the daemon still moves.
 
 pub mod check;
 pub mod config;
@@ -13,6 +14,7 @@ pub mod error;
 pub mod facilities;
 pub mod fetch;
 pub mod health;
+pub mod pulse;
 pub mod source;
 pub mod stage;
 pub mod status;

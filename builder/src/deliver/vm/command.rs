@@ -15,6 +15,11 @@ pub const QEMU: &str = "qemu-system-x86_64";
 /// Name of the guest's network card.
 pub const NIC: &str = "nic0";
 
+/// Kernel arguments of an emulated machine, which systemd's stub takes from
+/// here. On a busy host the timer may stand still for so long that the kernel's
+/// check of it fails and the kernel panics.
+const EMULATED: &str = "type=11,value=io.systemd.stub.kernel-cmdline-extra=no_timer_check";
+
 /// A path as part of a QEMU option, where a comma ends the value.
 pub fn escaped(path: &Path) -> OsString {
     let mut out = Vec::new();
@@ -52,9 +57,15 @@ fn args(config: &VmConfig, firmware: &Firmware, vars: &Path) -> Vec<OsString> {
     };
     add(&["-nodefaults", "-M", "q35", "-accel", accel, "-cpu", cpu]);
     add(&["-smp", &config.cpus.to_string(), "-m", &config.memory_mib.to_string()]);
+    if config.accel == Accel::Tcg {
+        add(&["-smbios", EMULATED]);
+    }
     add(&["-display", "none", "-vga", "none"]);
     add(&["-object", "rng-random,filename=/dev/urandom,id=rng0", "-device", "virtio-rng-pci,rng=rng0"]);
     add(&["-device", "i6300esb", "-action", "watchdog=reset"]);
+    if config.other_disk.is_some() {
+        add(&["-device", "virtio-blk-pci,drive=disk1"]);
+    }
     // Without romfile= and bootindex the firmware tries the network first, for
     // a minute.
     add(&[
@@ -64,7 +75,10 @@ fn args(config: &VmConfig, firmware: &Firmware, vars: &Path) -> Vec<OsString> {
         &format!("virtio-net-pci,netdev=net0,romfile=,id={NIC}"),
     ]);
     add(&["-netdev", &netdev(config)]);
-    args.extend(disk_args(config));
+    args.extend(drive("disk0", &config.disk, config.disk_cache));
+    if let Some(other) = &config.other_disk {
+        args.extend(drive("disk1", other, config.disk_cache));
+    }
     args.extend(console_args(config));
     args.extend(firmware.args(vars));
     args
@@ -82,13 +96,13 @@ fn netdev(config: &VmConfig) -> String {
     net
 }
 
-fn disk_args(config: &VmConfig) -> [OsString; 2] {
-    let cache = match config.disk_cache {
+fn drive(id: &str, disk: &Path, cache: DiskCache) -> [OsString; 2] {
+    let cache = match cache {
         DiskCache::Safe => "writeback",
         DiskCache::Fast => "unsafe",
     };
-    let mut drive = OsString::from(format!("if=none,id=disk0,format=raw,cache={cache},discard=unmap,file="));
-    drive.push(escaped(&config.disk));
+    let mut drive = OsString::from(format!("if=none,id={id},format=raw,cache={cache},discard=unmap,file="));
+    drive.push(escaped(disk));
     ["-drive".into(), drive]
 }
 
@@ -137,11 +151,20 @@ mod tests {
             "cache=writeback",
             "bootindex=1",
             "-accel tcg,thread=multi -cpu max",
+            "no_timer_check",
             "watchdog=reset",
         ] {
             assert!(text.contains(want), "{want} in {text}");
         }
         assert!(!text.contains("-no-reboot"), "an update reboots");
+    }
+
+    #[test]
+    fn another_disk_comes_first_and_is_not_booted_from() {
+        let text = line(&VmConfig { other_disk: Some("/other.img".into()), ..VmConfig::new("/own.img") });
+        let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what} in {text}"));
+        assert!(at("drive=disk1 ") < at("drive=disk0,bootindex=1"));
+        assert!(text.contains("id=disk1,format=raw,cache=writeback,discard=unmap,file=/other.img"));
     }
 
     #[test]

@@ -141,6 +141,8 @@ pub enum DiskCache {
 pub struct VmConfig {
     /// Raw disk; the guest writes to it.
     pub disk: PathBuf,
+    /// Another raw disk; the guest sees it first but does not boot from it.
+    pub other_disk: Option<PathBuf>,
     /// Memory in MiB.
     pub memory_mib: u64,
     /// CPUs.
@@ -165,6 +167,7 @@ impl VmConfig {
     pub fn new(disk: impl Into<PathBuf>) -> Self {
         VmConfig {
             disk: disk.into(),
+            other_disk: None,
             memory_mib: 1024,
             cpus: 2,
             forwards: vec![],
@@ -225,6 +228,14 @@ impl Vm {
             "set_link",
             serde_json::json!({"name": command::NIC, "up": up}),
         )
+    }
+
+    /// Send a non-maskable interrupt: a kernel that was told to panics.
+    ///
+    /// # Errors
+    /// If QEMU cannot be reached or refuses.
+    pub fn inject_nmi(&self) -> std::io::Result<()> {
+        qmp::execute(&self.control.path().join(CONTROL), "inject-nmi", serde_json::json!({}))
     }
 
     /// When QEMU was started.

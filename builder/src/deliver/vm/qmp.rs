@@ -1,5 +1,5 @@
 //! QEMU's machine protocol, as far as it is needed: plug the network cable in
-//! and out.
+//! and out, interrupt the processor.
 
 use std::{
     io::{BufRead, BufReader, Write},
