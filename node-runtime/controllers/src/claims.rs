@@ -29,12 +29,11 @@ where
             Some(o) if o.uid != owner.uid() => {}
             Some(_) if matching => mine.push(c),
             Some(_) => release(run, owner, c),
-            None if matching && !owner.terminating() && !c.terminating() => {
-                if adopt(run, owner, c) {
+            None => {
+                if matching && !owner.terminating() && !c.terminating() && adopt(run, owner, c) {
                     mine.push(c);
                 }
             }
-            None => {}
         }
     }
     mine

@@ -134,7 +134,7 @@ impl Schedule {
                 found = t;
                 break;
             }
-            back = back * 2;
+            back *= 2;
         }
         while let Some(t) = self.next(found, zone).filter(|t| *t <= now) {
             found = t;
