@@ -76,3 +76,27 @@ pub async fn serve(
 pub fn baked_input(config: &Config) -> anyhow::Result<input::Input> {
     reconcile::baked(config)
 }
+
+/// The containerd of this configuration, for `exec` by the API. The id of a
+/// container is in `status.containerStatuses[].containerID`.
+pub fn containerd_client(config: &Config) -> containerd::Client {
+    containerd::Client::new(
+        &config.containerd_socket,
+        &config.containerd_namespace,
+        &config.runtime_name,
+        &config.oci_runtime,
+        &config.run_dir,
+    )
+}
+
+/// Log file of one run of a container; `run` is its restart count.
+pub fn log_path(
+    config: &Config,
+    namespace: &str,
+    pod: &str,
+    uid: &str,
+    container: &str,
+    run: u32,
+) -> std::path::PathBuf {
+    host::log_file(config, namespace, pod, uid, container, run)
+}

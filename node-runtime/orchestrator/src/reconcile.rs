@@ -50,13 +50,7 @@ pub(crate) async fn run(
     let name = config.node_name.clone().unwrap_or_else(host_name);
     let (attempts_in, attempts) = mpsc::channel(64);
     let (happened, events) = mpsc::channel(64);
-    let runtime = Client::new(
-        &config.containerd_socket,
-        &config.containerd_namespace,
-        &config.runtime_name,
-        &config.oci_runtime,
-        &config.run_dir,
-    );
+    let runtime = crate::containerd_client(&config);
     tokio::spawn(runtime.clone().watch_events(happened.clone(), Happened::Look));
     let exec = exec_fn(runtime.clone(), exec_dir);
     let executor = Executor {

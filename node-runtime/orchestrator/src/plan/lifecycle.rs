@@ -37,10 +37,20 @@ pub fn course(pod: &Pod, observed: &Observed, now: f64) -> Course {
         return Course::Failed;
     }
     match pod.with_role(Role::Main).map(ended).collect::<Option<Vec<u32>>>() {
+        None if cannot_go_on(pod, observed) => Course::Failed,
         None => Course::Going,
         Some(codes) if codes.iter().all(|c| *c == 0) => Course::Succeeded,
         Some(_) => Course::Failed,
     }
+}
+
+/// A pod that runs only once lost its network, by a reboot for example.
+fn cannot_go_on(pod: &Pod, observed: &Observed) -> bool {
+    let mut all = observed.of_pod(&pod.uid).map(|(_, c)| c.state).peekable();
+    pod.restart == RestartPolicy::Never
+        && !observed.sandboxes.get(&pod.uid).is_some_and(|s| s.intact)
+        && all.peek().is_some()
+        && all.all(|s| s != State::Running)
 }
 
 fn deadline(pod: &Pod, observed: &Observed) -> Option<f64> {
@@ -108,13 +118,22 @@ fn finish(pod: &Pod, observed: &Observed, now: f64, plan: &mut Plan) {
 fn remake(pod: &Pod, remains: bool, observed: &Observed, now: f64, plan: &mut Plan) {
     let mut any = false;
     for (id, c) in observed.of_pod(&pod.uid) {
+        let role = pod.container(&c.labels.container).map(|c| c.role);
+        // What has done its work stays done.
+        let done = matches!(c.state, State::Exited { code, .. } if !restarts(pod.restart, Role::Main, code));
+        if done && role == Some(Role::Main) {
+            continue;
+        }
         any = true;
-        if end::container(id, c, Some(pod), pod.grace_secs, "the pod's network is gone", now, plan) {
+        let ended = end::container(id, c, Some(pod), pod.grace_secs, "the pod's network is gone", now, plan);
+        if ended && pod.restart != RestartPolicy::Never {
             plan.actions.push(Action::Remove { id: id.into() });
         }
     }
     if any {
-    } else if remains {
+        return;
+    }
+    if remains {
         plan.actions.push(Action::TeardownPod { uid: pod.uid.clone(), what: Teardown::Network });
     } else if pod.volumes_missing.is_none() {
         plan.actions.push(Action::SetupPod { uid: pod.uid.clone() });

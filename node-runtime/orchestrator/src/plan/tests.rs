@@ -233,11 +233,9 @@ fn a_deleted_pod_goes_in_order_and_completely() {
         ("", "teardown:Everything"),
     ] {
         let (mut words, _) = short(&p, &seen(&p, states), 60.0);
-        if words.contains("remove") {
-            let mut all: Vec<&str> = words.split(' ').collect();
-            all.sort_unstable();
-            words = all.join(" ");
-        }
+        let mut all: Vec<&str> = words.split(' ').collect();
+        all.sort_unstable();
+        words = all.join(" ");
         assert_eq!(words, want, "{states:?}");
     }
     // Nothing is left: nothing to do. Something is left on the disk: it goes.
@@ -291,6 +289,19 @@ fn what_is_missing_holds_up_its_own_container_only() {
     p.volumes_missing = Some("no".into());
     let o = Observed { rules: Some(Ruleset::default()), ..Observed::default() };
     assert_eq!(short(&p, &o, 60.0).0, "");
+}
+
+#[test]
+fn a_pod_that_runs_once_does_not_run_again_after_a_reboot() {
+    for (policy, want) in [(RestartPolicy::Never, Course::Failed), (RestartPolicy::OnFailure, Course::Going)] {
+        let p = pod_of(policy, "a b");
+        let mut o = seen(&p, "a=0 b=1");
+        o.containers.values_mut().filter(|c| c.labels.container == "b").for_each(|c| c.state = State::Absent);
+        o.sandboxes.clear();
+        assert_eq!(course(&p, &o, 60.0), want);
+        let (words, _) = short(&p, &o, 60.0);
+        assert_eq!(words, if want == Course::Failed { "" } else { "remove:b" });
+    }
 }
 
 #[test]
