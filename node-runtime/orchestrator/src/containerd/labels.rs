@@ -43,16 +43,17 @@ fn exit_text(exit: &Exit) -> Option<String> {
     let mut exit = exit.clone();
     loop {
         let text = serde_json::to_string(&exit).ok()?;
-        let over = text.len().saturating_sub(EXIT_BYTES_MAX);
-        if over == 0 {
+        if text.len() <= EXIT_BYTES_MAX {
             return Some(text);
-        }
-        let mut keep = exit.message.len().saturating_sub(over.max(16));
-        while !exit.message.is_char_boundary(keep) {
-            keep -= 1;
         }
         if exit.message.is_empty() {
             return None;
+        }
+        // Escapes make the text longer than the message.
+        let share = exit.message.len() * EXIT_BYTES_MAX / text.len();
+        let mut keep = share.min(exit.message.len() - 1);
+        while !exit.message.is_char_boundary(keep) {
+            keep -= 1;
         }
         exit.message.truncate(keep);
     }

@@ -566,6 +566,10 @@ proptest! {
                     Some(State::Exited { code, .. }) if !lifecycle::restarts(p.restart, c.role, code)
                 );
                 let all = p.containers.iter().filter(|c| c.role != Role::Init && due(c)).count();
+                let main = |c: &Container| {
+                    c.state == State::Running && p.container(&c.labels.container).is_some_and(|w| w.role != Role::Init)
+                };
+                let running = o.of_pod(&p.uid).filter(|(_, c)| main(c)).count();
                 prop_assert_eq!(running, all, "not all of {:?} runs: {:#?}", p, o);
             }
         }
