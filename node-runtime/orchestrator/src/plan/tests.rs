@@ -455,10 +455,19 @@ impl Simulated {
                 self.apply(a, d);
             }
             if p.actions.is_empty() {
-                let come_up = |c: &Container| c.state == State::Running && !(c.ready && c.started);
+                // Init containers end by themselves.
+                let init = |c: &Container| {
+                    let pod = d.pods.get(&c.labels.pod_uid);
+                    pod.and_then(|p| p.container(&c.labels.container)).is_some_and(|w| w.role == Role::Init)
+                };
+                let now = self.now;
+                let come_up = |c: &Container| c.state == State::Running && (init(c) || !(c.ready && c.started));
                 let waking = self.observed.containers.values().any(come_up);
                 for c in self.observed.containers.values_mut().filter(|c| c.state == State::Running) {
                     (c.ready, c.started) = (true, true);
+                    if init(c) {
+                        c.state = exited(0, now, 1.0);
+                    }
                 }
                 match p.wake_at {
                     _ if waking => {}
