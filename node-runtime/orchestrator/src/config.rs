@@ -39,6 +39,8 @@ pub struct Config {
     pub pod_network: [u8; 3],
     /// Node name; `None`: the host name.
     pub node_name: Option<String>,
+    /// Address of the cluster's name server, where there is one.
+    pub cluster_dns: Option<Ipv4Addr>,
 }
 
 /// Where an app's root file system comes from.
@@ -71,6 +73,7 @@ impl Default for Config {
             pod_link: "skerry0".into(),
             pod_network: [10, 244, 0],
             node_name: None,
+            cluster_dns: None,
         }
     }
 }

@@ -1,24 +1,28 @@
-//! The orchestrator: runs the baked workloads and keeps them running.
+//! The orchestrator: runs pods and keeps them running, as the kubelet does.
 //!
-//! [`desired`] (manifests) and [`observed`] (containerd, probes) go into
-//! [`plan`], a pure function that returns actions; [`reconcile`] carries them
-//! out and starts over until nothing is left to do. Whatever changed the state
-//! — a crash, a person, a kill of containerd or of this process — the next
-//! round sees it and converges.
+//! [`input::Input`] (objects) becomes [`desired`]; that and [`observed`]
+//! (containerd, probes) go into [`plan`], a pure function that returns actions;
+//! `reconcile` carries them out and starts over until nothing is left to do.
+//! Whatever changed the state — a crash, a person, a kill of containerd or of
+//! this process — the next round sees it and converges. What was seen goes out
+//! as [`input::Output`]: statuses of pods, events, deletions that are done.
 //!
 //! Containers are containerd's; they live on when this process or containerd
 //! restarts, and are found again by their labels. Nothing is remembered that
 //! cannot be read back, except what may be forgotten.
 
+mod cgroup;
 pub mod config;
 pub mod containerd;
 pub mod desired;
 mod executor;
 mod host;
+pub mod input;
 mod logs;
 pub mod network;
 pub mod observed;
 pub mod plan;
+pub mod pod_status;
 mod probes;
 mod reconcile;
 mod rootfs;
@@ -27,11 +31,14 @@ mod status;
 #[cfg(test)]
 mod testing;
 
+use std::sync::Arc;
+
 pub use config::{AppRoots, Config};
 
 use anyhow::Context;
 
-/// Run until SIGTERM or SIGINT. Containers keep running after that.
+/// Run the baked workloads until SIGTERM or SIGINT. Containers keep running
+/// after that.
 ///
 /// # Errors
 /// What makes any work impossible: the baked configuration is unreadable, or
@@ -44,5 +51,52 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         .thread_keep_alive(std::time::Duration::from_secs(2))
         .build()
         .context("starting the asynchronous runtime")?;
-    runtime.block_on(reconcile::run(config))
+    // Never changes; the sender lives as long as the loop.
+    let (_sender, input) = tokio::sync::watch::channel(Arc::new(baked_input(&config)?));
+    runtime.block_on(serve(config, input, None))
+}
+
+/// The same as a future, with objects from elsewhere and somebody who takes
+/// what comes out. Begin with [`baked_input`] or what the store holds.
+///
+/// # Errors
+/// As [`run`].
+pub async fn serve(
+    config: Config,
+    input: tokio::sync::watch::Receiver<Arc<input::Input>>,
+    output: Option<tokio::sync::mpsc::Sender<input::Output>>,
+) -> anyhow::Result<()> {
+    reconcile::run(config, input, output).await
+}
+
+/// What the image brings: images, and its Deployments as pods.
+///
+/// # Errors
+/// The node's configuration is unreadable.
+pub fn baked_input(config: &Config) -> anyhow::Result<input::Input> {
+    reconcile::baked(config)
+}
+
+/// The containerd of this configuration, for `exec` by the API. The id of a
+/// container is in `status.containerStatuses[].containerID`.
+pub fn containerd_client(config: &Config) -> containerd::Client {
+    containerd::Client::new(
+        &config.containerd_socket,
+        &config.containerd_namespace,
+        &config.runtime_name,
+        &config.oci_runtime,
+        &config.run_dir,
+    )
+}
+
+/// Log file of one run of a container; `run` is its restart count.
+pub fn log_path(
+    config: &Config,
+    namespace: &str,
+    pod: &str,
+    uid: &str,
+    container: &str,
+    run: u32,
+) -> std::path::PathBuf {
+    host::log_file(config, namespace, pod, uid, container, run)
 }

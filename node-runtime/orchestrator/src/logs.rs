@@ -72,6 +72,27 @@ impl Logs {
     }
 }
 
+/// The end of a log, text only, at most `bytes` of it and 80 lines.
+pub(crate) fn tail(file: &Path, bytes: usize) -> String {
+    const LINES: usize = 80;
+    let text = fs::read(file).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text[text.len().saturating_sub(4 * bytes)..]).into_owned();
+    let lines: Vec<&str> = text.lines().filter_map(|l| l.splitn(4, ' ').nth(3)).collect();
+    let mut out = lines[lines.len().saturating_sub(LINES)..].join("\n");
+    let mut cut = out.len().saturating_sub(bytes);
+    while !out.is_char_boundary(cut) {
+        cut += 1;
+    }
+    out.split_off(cut)
+}
+
+/// Remove the log of a run.
+pub(crate) fn remove(file: &Path) {
+    for path in [file.to_path_buf(), file.with_extension("log.1")] {
+        let _ = fs::remove_file(path);
+    }
+}
+
 fn open(fifo: &Path) -> std::io::Result<pipe::Receiver> {
     // Read and write: no end of file while the shim is not there yet.
     let pipe = pipe::OpenOptions::new().read_write(true).open_receiver(fifo)?;
@@ -181,6 +202,17 @@ mod tests {
         l.finish(|full, t| got.push((full, String::from_utf8_lossy(t).into_owned())));
         let want = [(true, "ab"), (true, "c"), (true, ""), (false, "de")];
         assert_eq!(got, want.map(|(f, t)| (f, t.to_owned())));
+    }
+
+    #[test]
+    fn the_end_of_a_log_is_its_text() {
+        let d = tempfile::tempdir().unwrap();
+        let path = d.path().join("0.log");
+        let line = |i: usize| format!("2026-01-01T00:00:00Z stderr F line {i}\n");
+        fs::write(&path, (0..100).map(line).collect::<String>()).unwrap();
+        assert_eq!(tail(&path, 15), "line 98\nline 99");
+        assert_eq!(tail(&path, 2048).lines().count(), 80);
+        assert_eq!(tail(&d.path().join("none"), 9), "");
     }
 
     #[test]

@@ -1,18 +1,36 @@
 //! What is: containers as containerd tells it, pod networks, probe results.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::desired::{Pod, Role};
 
 /// Everything that was seen in one round.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Observed {
     /// All containers in our containerd namespace, by id.
     pub containers: BTreeMap<String, Container>,
-    /// Pods that have a network namespace and an address, by uid.
+    /// Pods that have a network, by uid.
     pub sandboxes: BTreeMap<String, Sandbox>,
     /// Actions that failed and wait, by key ([`failure_key`]).
     pub failures: BTreeMap<String, Failure>,
+    /// Latest attempt that a container had, by [`failure_key`].
+    pub attempts: BTreeMap<String, u32>,
+    /// When pods started (seconds since boot), by uid.
+    pub pods_started: BTreeMap<String, f64>,
+    /// Fingerprint of the files that a pod's volumes hold, by uid.
+    pub files: BTreeMap<String, u64>,
+    /// Uids of which something is left on the disk.
+    pub on_disk: BTreeSet<String>,
     /// Ruleset that is applied, if known.
     pub rules: Option<crate::network::Ruleset>,
+    /// Address of the node.
+    pub host_ip: Option<Ipv4Addr>,
 }
 
 /// Key of a failure: a pod, or one container of it.
@@ -50,12 +68,75 @@ pub struct Container {
     pub labels: Labels,
     /// State of its task.
     pub state: State,
+    /// Passed its startup probe, or has none, and its postStart hook is done.
+    pub started: bool,
     /// Passed its readiness probe, or has none. Only meaningful while running.
     pub ready: bool,
-    /// Failed its liveness probe: why.
-    pub unhealthy: Option<String>,
+    /// Shall be restarted: why.
+    pub unhealthy: Option<Unhealthy>,
+    /// It is being ended.
+    pub stopping: Option<Stopping>,
+    /// When it started, by the clock.
+    pub started_at: Option<Timestamp>,
+    /// How it ended.
+    pub exit: Option<Exit>,
+}
+
+/// Why a container must be restarted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unhealthy {
+    /// `failed liveness probe`, …
+    pub message: String,
+    /// Time between SIGTERM and SIGKILL; `None`: the pod's.
+    pub grace_secs: Option<u32>,
+}
+
+/// A container on its way out.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Stopping {
+    /// Since when (seconds since boot).
+    pub since: f64,
+    /// Time that it was given.
+    pub grace_secs: u32,
+    /// Its preStop hook.
+    pub hook: HookState,
     /// When SIGTERM was sent (seconds since boot).
-    pub term_sent_at: Option<f64>,
+    pub term_at: Option<f64>,
+}
+
+/// State of a preStop hook.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HookState {
+    /// There is none.
+    #[default]
+    None,
+    /// It runs.
+    Running,
+    /// It is done, well or not.
+    Done,
+}
+
+/// How a container ended. Kept on the container, so that it is known after a
+/// restart of this process.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Exit {
+    /// Exit status; 128 + signal.
+    pub code: u32,
+    /// `Completed`, `Error`, `OOMKilled`, `StartError`, `ContainerCannotRun`.
+    pub reason: String,
+    /// Its last words.
+    #[serde(default)]
+    pub message: String,
+    /// When it started.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// The same in seconds since boot.
+    pub at: f64,
+    /// How long it ran.
+    pub ran_secs: f64,
+    /// The boot that `at` belongs to.
+    pub boot: String,
 }
 
 /// What a container's labels say.
@@ -77,6 +158,10 @@ pub struct Labels {
     pub backoff_secs: u32,
     /// Time between SIGTERM and SIGKILL.
     pub grace_secs: u32,
+    /// Digest of its image.
+    pub image_id: String,
+    /// How it ended.
+    pub exit: Option<Exit>,
 }
 
 /// State of a container's task.
@@ -88,7 +173,7 @@ pub enum State {
     Exited {
         /// Exit status.
         code: u32,
-        /// When it was seen to have ended (seconds since boot).
+        /// When it ended (seconds since boot).
         at: f64,
         /// How long it ran.
         ran_secs: f64,
@@ -100,7 +185,11 @@ pub enum State {
 impl Container {
     /// Runs and is Ready.
     pub fn is_ready(&self) -> bool {
-        self.state == State::Running && self.ready && self.unhealthy.is_none() && self.term_sent_at.is_none()
+        self.state == State::Running
+            && self.started
+            && self.ready
+            && self.unhealthy.is_none()
+            && self.stopping.is_none()
     }
 }
 
@@ -110,12 +199,23 @@ impl Observed {
         self.containers.iter().filter(move |(_, c)| c.labels.pod_uid == uid).map(|(id, c)| (id.as_str(), c))
     }
 
+    /// The container of this name; of several the latest attempt.
+    pub fn latest<'a>(&'a self, uid: &'a str, name: &str) -> Option<(&'a str, &'a Container)> {
+        self.of_pod(uid).filter(|(_, c)| c.labels.container == name).max_by_key(|(_, c)| c.labels.attempt)
+    }
+
     /// Is the whole pod Ready?
-    pub fn pod_ready(&self, pod: &crate::desired::Pod) -> bool {
+    pub fn pod_ready(&self, pod: &Pod) -> bool {
+        pod.deletion_grace_secs.is_none() && !pod.finished && self.containers_ready(pod)
+    }
+
+    /// Are all containers Ready, that shall run for long?
+    pub fn containers_ready(&self, pod: &Pod) -> bool {
         self.sandboxes.get(&pod.uid).is_some_and(|s| s.intact)
             && pod
                 .containers
                 .iter()
-                .all(|want| self.of_pod(&pod.uid).any(|(_, c)| c.labels.container == want.name && c.is_ready()))
+                .filter(|want| want.role != Role::Init)
+                .all(|want| self.latest(&pod.uid, &want.name).is_some_and(|(_, c)| c.is_ready()))
     }
 }

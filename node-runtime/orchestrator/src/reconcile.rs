@@ -1,26 +1,27 @@
 //! The loop: observe, plan, act, until nothing is left; then wait for an
 //! event, a probe or the time.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use skerry_formats::{baked::NodeConfig, versioned::Document};
 use skerry_platform::{clock, durable, notify};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::mpsc,
+    sync::{mpsc, watch},
 };
 
 use crate::{
     config::Config,
-    containerd::{Client, Runtime},
+    containerd::{Client, NewExec, Runtime},
     desired::{self, Desired},
-    executor::{Executor, Memory},
+    executor::{Executor, Happened, Memory},
     host::{Host, Node},
+    input::{Input, Output},
     logs::Logs,
     observed::Observed,
     plan::plan,
-    probes::{Attempt, Prober},
+    probes::{Attempt, ExecFn, Prober},
     status,
 };
 
@@ -36,63 +37,75 @@ const ROUNDS_MAX: usize = 12;
 /// Pause after rounds that did not come to rest, and while containerd is down.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Run until SIGTERM or SIGINT.
-pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
-    for dir in [&config.run_dir.join("orchestrator"), &config.pods_dir, &config.logs_dir] {
+/// Run what `input` says until SIGTERM or SIGINT.
+pub(crate) async fn run(
+    config: Config,
+    input: watch::Receiver<Arc<Input>>,
+    output: Option<mpsc::Sender<Output>>,
+) -> anyhow::Result<()> {
+    let exec_dir = config.run_dir.join("exec");
+    for dir in [&config.run_dir.join("orchestrator"), &exec_dir, &config.pods_dir, &config.logs_dir] {
         fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
-    }
-    let (desired, manifest_errors) = load(&config)?;
-    for e in &manifest_errors {
-        tracing::error!("{e}");
     }
     let name = config.node_name.clone().unwrap_or_else(host_name);
     let (attempts_in, attempts) = mpsc::channel(64);
-    let (wake, events) = mpsc::channel(8);
-    let runtime = Client::new(
-        &config.containerd_socket,
-        &config.containerd_namespace,
-        &config.runtime_name,
-        &config.oci_runtime,
-        &config.run_dir,
-    );
-    tokio::spawn(runtime.clone().watch_events(wake));
+    let (happened, events) = mpsc::channel(64);
+    let runtime = crate::containerd_client(&config);
+    tokio::spawn(runtime.clone().watch_events(happened.clone(), Happened::Look));
+    let exec = exec_fn(runtime.clone(), exec_dir);
     let executor = Executor {
         host: Node::new(config.clone(), name.clone()),
         runtime,
         memory: Memory::default(),
-        prober: Prober::new(attempts_in),
+        prober: Prober::new(attempts_in, exec.clone()),
         logs: Logs::default(),
         config,
+        exec,
+        happened,
     };
-    let state = Loop {
+    let mut state = Loop {
         executor,
-        desired,
+        desired: Desired::default(),
         observed: Observed::default(),
-        manifest_errors,
+        manifest_errors: vec![],
         containerd_error: Some("not asked yet".into()),
         name,
         rules_at: f64::MIN,
         last_document: None,
+        input,
+        output,
     };
+    state.take_input();
     state.run(attempts, events).await
 }
 
-/// The desired state, and what is wrong with the manifests.
-fn load(config: &Config) -> anyhow::Result<(Desired, Vec<String>)> {
+/// Programs in containers, for probes and hooks.
+fn exec_fn(client: Client, dir: std::path::PathBuf) -> ExecFn {
+    Arc::new(move |container, args, limit| {
+        let client = client.clone();
+        let new = NewExec { container, args, tty: false, stdin: false, dir: dir.clone() };
+        Box::pin(async move { client.run(new, limit).await })
+    })
+}
+
+/// What the image brings: images, and Deployments as pods.
+///
+/// # Errors
+/// The node's configuration is unreadable. Problems of manifests are part of
+/// the input.
+pub(crate) fn baked(config: &Config) -> anyhow::Result<Input> {
     let path = &config.node_config;
     let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
     let node = NodeConfig::parse(&bytes).with_context(|| format!("reading {}", path.display()))?;
+    let bad = |errors| Ok(Input { errors, ..desired::baked::input(&[], &node) });
     let files = match manifest_files(&config.manifests) {
         Ok(files) => files,
-        Err(e) => return Ok((Desired::default(), vec![format!("{e:#}")])),
+        Err(e) => return bad(vec![format!("{e:#}")]),
     };
-    let built = skerry_workloads::parse_manifests(&files)
-        .map_err(|problems| problems.iter().map(ToString::to_string).collect())
-        .and_then(|workloads| desired::build(&workloads, &node));
-    Ok(match built {
-        Ok(desired) => (desired, vec![]),
-        Err(problems) => (Desired::default(), problems),
-    })
+    match skerry_workloads::parse_manifests(&files) {
+        Ok(workloads) => Ok(desired::baked::input(&workloads, &node)),
+        Err(problems) => bad(problems.iter().map(ToString::to_string).collect()),
+    }
 }
 
 /// Manifest files in order of their names; no folder means no manifests.
@@ -127,13 +140,15 @@ struct Loop<R, H> {
     name: String,
     rules_at: f64,
     last_document: Option<Vec<u8>>,
+    input: watch::Receiver<Arc<Input>>,
+    output: Option<mpsc::Sender<Output>>,
 }
 
 impl<R: Runtime, H: Host> Loop<R, H> {
     async fn run(
         mut self,
         mut attempts: mpsc::Receiver<Attempt>,
-        mut events: mpsc::Receiver<()>,
+        mut events: mpsc::Receiver<Happened>,
     ) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
@@ -141,6 +156,7 @@ impl<R: Runtime, H: Host> Loop<R, H> {
         loop {
             let pause = self.converge().await;
             self.publish();
+            self.hand_out();
             if !ready_sent {
                 tell("READY=1");
                 ready_sent = true;
@@ -151,15 +167,76 @@ impl<R: Runtime, H: Host> Loop<R, H> {
             loop {
                 tokio::select! {
                     () = &mut sleep => break,
-                    Some(()) = events.recv() => break,
+                    Some(h) = events.recv() => {
+                        self.executor.note(h, &self.desired);
+                        break;
+                    }
                     Some(a) = attempts.recv() => {
-                        if self.executor.prober.record(a) {
+                        if self.executor.attempt(a, &self.desired) {
                             break;
                         }
+                    }
+                    Ok(()) = self.input.changed() => {
+                        self.take_input();
+                        break;
                     }
                     _ = terminate.recv() => return self.leave(),
                     _ = interrupt.recv() => return self.leave(),
                 }
+            }
+        }
+    }
+
+    fn take_input(&mut self) {
+        let input = self.input.borrow_and_update().clone();
+        self.executor.memory.recall(&input);
+        let (desired, problems) = desired::build(&input);
+        let errors = input.errors.iter().cloned().chain(problems).collect();
+        if errors != self.manifest_errors {
+            self.manifest_errors = errors;
+            self.manifest_errors.iter().for_each(|e| tracing::error!("{e}"));
+        }
+        self.desired = desired;
+    }
+
+    /// Statuses, events and deletions for whoever keeps the objects. What does
+    /// not fit waits for the next round.
+    fn hand_out(&mut self) {
+        let now = clock::boottime_secs();
+        if self.containerd_error.is_some() {
+            // What cannot be seen is not told.
+            return;
+        }
+        self.executor.statuses(&self.desired, &self.observed, now);
+        let memory = &mut self.executor.memory;
+        let Some(output) = &self.output else {
+            memory.outbox.clear();
+            memory.unsent.clear();
+            return;
+        };
+        while !memory.outbox.is_empty() {
+            let Ok(place) = output.try_reserve() else { return };
+            place.send(Output::Event(memory.outbox.pop_front().expect("it is not empty")));
+        }
+        for pod in self.desired.pods.values() {
+            if !memory.unsent.contains(&pod.uid) {
+                continue;
+            }
+            let Some(status) = memory.statuses.get(&pod.uid) else { continue };
+            let Ok(place) = output.try_reserve() else { return };
+            let (namespace, name, uid) = (pod.namespace.clone(), pod.name.clone(), pod.uid.clone());
+            place.send(Output::Status { namespace, name, uid, status: Box::new(status.clone()) });
+            memory.unsent.remove(&pod.uid);
+        }
+        for pod in self.desired.pods.values().filter(|p| p.deletion_grace_secs.is_some()) {
+            let gone = self.observed.of_pod(&pod.uid).next().is_none()
+                && !self.observed.sandboxes.contains_key(&pod.uid)
+                && !self.observed.on_disk.contains(&pod.uid);
+            if gone && !memory.confirmed.contains(&pod.uid) {
+                let Ok(place) = output.try_reserve() else { return };
+                let (namespace, name, uid) = (pod.namespace.clone(), pod.name.clone(), pod.uid.clone());
+                memory.confirmed.insert(uid.clone());
+                place.send(Output::Deleted { namespace, name, uid });
             }
         }
     }

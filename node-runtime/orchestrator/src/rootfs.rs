@@ -43,6 +43,9 @@ pub(crate) enum RootfsError {
         /// Why.
         source: fsverity::FsVerityError,
     },
+    /// There is no image to take it from.
+    #[error("container {0} has no image")]
+    NoImage(String),
     /// The mount failed.
     #[error("{0}: {reason}", reason = .0.source)]
     Mount(#[from] mount::MountError),
@@ -63,7 +66,8 @@ pub(crate) fn prepare(
     let lower = match roots {
         AppRoots::Folders(dir) => vec![format!("lowerdir={}", dir.join(&container.app).display())],
         AppRoots::Objects(objects) => {
-            let at = mount_image(objects, apps, &container.composefs)?;
+            let digest = container.composefs.as_ref().ok_or_else(|| RootfsError::NoImage(container.name.clone()))?;
+            let at = mount_image(objects, apps, digest)?;
             vec![
                 format!("lowerdir={}::{}", at.display(), objects.display()),
                 "metacopy=on".into(),
@@ -119,7 +123,7 @@ mod tests {
     fn an_image_that_is_not_sealed_is_never_mounted() {
         let d = tempfile::tempdir().unwrap();
         let (c, objects) = (container(), d.path().join("objects"));
-        let object = objects.join(c.composefs.object_path());
+        let object = objects.join(c.composefs.unwrap().object_path());
         fs::create_dir_all(object.parent().unwrap()).unwrap();
         fs::write(&object, b"not an image").unwrap();
         let (apps, layer) = (d.path().join("apps"), d.path().join("layer"));

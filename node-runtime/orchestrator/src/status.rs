@@ -6,7 +6,7 @@ use skerry_formats::{
 };
 
 use crate::{
-    desired::{Deployment, Desired, Pod},
+    desired::{Deployment, Desired, Pod, Role},
     executor::Memory,
     observed::{Observed, State, failure_key},
     probes::{Kind, Prober},
@@ -70,22 +70,31 @@ fn missing(v: &View<'_>, pod: &Pod) -> Option<String> {
     if let Some(f) = failure(failure_key(&pod.uid, None)) {
         return Some(f);
     }
+    if let Some(m) = &pod.volumes_missing {
+        return Some(format!("{}: {m}", pod.name));
+    }
     for c in &pod.containers {
         if let Some(f) = failure(failure_key(&pod.uid, Some(&c.name))) {
             return Some(f);
         }
         let place = format!("{}: container {}", pod.name, c.name);
-        let found = v.observed.of_pod(&pod.uid).find(|(_, o)| o.labels.container == c.name);
+        let found = v.observed.latest(&pod.uid, &c.name);
+        if let Some(w) = c.waiting.as_ref().filter(|_| !found.is_some_and(|(_, o)| o.state == State::Running)) {
+            return Some(format!("{place}: {}", w.message));
+        }
         let Some((id, o)) = found else { return Some(format!("{place} is not started yet")) };
         match o.state {
             State::Absent => return Some(format!("{place} is not started yet")),
+            State::Exited { code: 0, .. } if c.role == Role::Init => {}
             State::Exited { code, .. } => {
                 return Some(format!("{place} ended with status {code} (restarts: {})", o.labels.attempt));
             }
+            State::Running if c.role == Role::Init => return Some(format!("{place} runs before the others may")),
             State::Running if o.unhealthy.is_some() => {
-                let why = o.unhealthy.as_deref().unwrap_or_default();
-                return Some(format!("{place} failed its liveness probe: {why}"));
+                let why = o.unhealthy.as_ref().map(|u| u.message.as_str()).unwrap_or_default();
+                return Some(format!("{place}: {why}"));
             }
+            State::Running if !o.started => return Some(format!("{place} has not come up yet")),
             State::Running if !o.ready => {
                 let why = v.prober.verdict(id, Kind::Readiness).and_then(|p| p.last_error());
                 return Some(format!("{place} is not ready: {}", why.unwrap_or("its readiness probe has not run yet")));

@@ -40,7 +40,9 @@ pub(crate) fn node_config() -> NodeConfig {
 /// The desired state of a manifest.
 pub(crate) fn desired(yaml: &str) -> Desired {
     let workloads = skerry_workloads::parse_manifests(&[("test.yaml".into(), yaml.as_bytes().to_vec())]).unwrap();
-    desired::build(&workloads, &node_config()).unwrap()
+    let (desired, problems) = desired::build(&desired::baked::input(&workloads, &node_config()));
+    assert_eq!(problems, [""; 0]);
+    desired
 }
 
 /// A Deployment with `replicas` pods; `version` goes into its environment.

@@ -7,6 +7,9 @@
 //! containerd is used with its own shim.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "support/objects.rs"]
+mod objects;
+
 use std::{
     fs,
     io::{Read, Write},
@@ -17,10 +20,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
     sched::{CloneFlags, unshare},
 };
+use serde_json::{Value, json};
 use skerry_formats::{
     ObjectDigest, Sequence, Sha256Digest,
     baked::{AppConfig, BakedApp, HealthConfig, NodeConfig, Reserved},
@@ -117,7 +122,7 @@ fn node_name(dir: &Path) -> String {
 
 fn main() {
     if let Some(dir) = std::env::var_os(CHILD) {
-        skerry_orchestrator::run(config(Path::new(&dir))).unwrap();
+        objects::run(config(Path::new(&dir)), Path::new(&dir));
         return;
     }
     if std::env::args().any(|a| a == "--list") {
@@ -174,7 +179,9 @@ fn prepare(dir: &Path) -> Bench {
     fs::create_dir_all(dir.join("c")).unwrap();
     let config_toml = dir.join("containerd.toml");
     fs::write(&config_toml, toml).unwrap();
-    fs::create_dir_all(dir.join("manifests")).unwrap();
+    for folder in ["manifests", "objects", "out", "host"] {
+        fs::create_dir_all(dir.join(folder)).unwrap();
+    }
     fs::write(dir.join("manifests/web.yaml"), MANIFEST).unwrap();
     fs::write(dir.join("node.json"), node_config().to_bytes()).unwrap();
     let rootfs = dir.join("apps/web");
@@ -235,6 +242,36 @@ impl Bench {
     fn orchestrator(&self) -> Running {
         let me = std::env::current_exe().unwrap();
         Running(Command::new(me).env(CHILD, &self.dir).stdin(Stdio::null()).spawn().unwrap())
+    }
+
+    fn put(&self, name: &str, object: &Value) {
+        let path = self.dir.join("objects").join(name);
+        fs::write(path.with_extension("new"), object.to_string()).unwrap();
+        fs::rename(path.with_extension("new"), path.with_extension("json")).unwrap();
+    }
+
+    fn pod_status(&self, name: &str) -> Option<PodStatus> {
+        serde_json::from_slice(&fs::read(self.dir.join("out").join(name)).ok()?).ok()
+    }
+
+    /// Wait for a pod's status that fits.
+    fn until_pod(&self, name: &str, what: &str, fits: impl Fn(&PodStatus) -> bool) -> PodStatus {
+        for _ in 0..900 {
+            if let Some(s) = self.pod_status(name).filter(|s| fits(s)) {
+                return s;
+            }
+            sleep(Duration::from_millis(100));
+        }
+        panic!(
+            "never came: {what}\nstatus: {:#?}\nevents: {}\n{:#?}",
+            self.pod_status(name),
+            self.events(),
+            self.status()
+        );
+    }
+
+    fn events(&self) -> String {
+        fs::read_to_string(self.dir.join("out/events")).unwrap_or_default()
     }
 
     fn status(&self) -> Option<OrchestratorStatus> {
@@ -351,6 +388,8 @@ fn test(b: &Bench) {
     let rss = fs::read_to_string(format!("/proc/{}/status", containerd.0.id())).unwrap();
     println!("containerd {}", rss.lines().find(|l| l.starts_with("VmRSS")).unwrap());
 
+    (orchestrator, containerd) = objects_live_and_die(b, orchestrator, containerd);
+
     // No Deployment any more: everything goes.
     drop(orchestrator);
     fs::remove_file(b.dir.join("manifests/web.yaml")).unwrap();
@@ -365,6 +404,169 @@ fn test(b: &Bench) {
     assert_eq!(app_pid(&b.dir), None);
     assert_eq!(fs::read_dir(b.dir.join("pods")).unwrap().count(), 0);
     drop((orchestrator, containerd));
+}
+
+const UIDS: [&str; 3] = [
+    "10000000-0000-4000-8000-000000000001",
+    "10000000-0000-4000-8000-000000000002",
+    "10000000-0000-4000-8000-000000000003",
+];
+
+fn pod(n: usize, name: &str, spec: Value) -> Value {
+    json!({"metadata": {"name": name, "namespace": "default", "uid": UIDS[n]}, "spec": spec})
+}
+
+fn run(name: &str, args: &[&str]) -> Value {
+    let command: Vec<&str> = std::iter::once("/server").chain(args.iter().copied()).collect();
+    json!({"name": name, "image": "localhost/web:1", "command": command,
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}]})
+}
+
+fn with(mut object: Value, more: Value) -> Value {
+    object.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    object
+}
+
+fn life(dir: &Path) -> Value {
+    let mounts = json!([
+        {"name": "data", "mountPath": "/data"},
+        {"name": "conf", "mountPath": "/etc/conf"},
+        {"name": "host", "mountPath": "/host"},
+        {"name": "data", "mountPath": "/part", "subPath": "a/b"},
+    ]);
+    let exists = |path: &str| json!({"exec": {"command": ["/server", "exists", path]}, "periodSeconds": 1, "timeoutSeconds": 30});
+    let main = json!({
+        "volumeMounts": mounts,
+        "readinessProbe": exists("/data/ready"),
+        "env": [{"name": "GREETING", "valueFrom": {"configMapKeyRef": {"name": "conf", "key": "greeting"}}}],
+        "lifecycle": {"preStop": {"exec": {"command": ["/server", "touch", "/host/stopped"]}}},
+    });
+    let sidecar = json!({"restartPolicy": "Always", "startupProbe": exists("/data/init")});
+    pod(
+        0,
+        "life",
+        json!({
+            "terminationGracePeriodSeconds": 20,
+            "initContainers": [run("first", &["touch", "/data/init"]), with(run("proxy", &["wait", "/data/proxy"]), sidecar)],
+            "containers": [
+                with(run("main", &["wait", "/data/ready"]), main),
+                with(run("web", &["serve"]), json!({"volumeMounts": mounts})),
+            ],
+            "volumes": [
+                {"name": "data", "emptyDir": {}},
+                {"name": "conf", "configMap": {"name": "conf"}},
+                {"name": "host", "hostPath": {"path": dir.join("host")}},
+            ],
+        }),
+    )
+}
+
+fn conf(text: &str) -> Value {
+    json!({"metadata": {"name": "conf", "namespace": "default"}, "data": {"greeting": text}})
+}
+
+fn one<'a>(s: &'a PodStatus, name: &str) -> &'a ContainerStatus {
+    let mut all = s.init_container_statuses.iter().chain(&s.container_statuses).flatten();
+    all.find(|c| c.name == name).unwrap()
+}
+
+fn condition(s: &PodStatus, kind: &str) -> bool {
+    s.conditions.iter().flatten().any(|c| c.type_ == kind && c.status == "True")
+}
+
+fn waits_for(s: &PodStatus, name: &str) -> Option<String> {
+    one(s, name).state.as_ref()?.waiting.as_ref()?.reason.clone()
+}
+
+/// Pod objects: order, probes, volumes, ends.
+fn objects_live_and_die(b: &Bench, mut orchestrator: Running, mut containerd: Running) -> (Running, Running) {
+    b.put("pod-life", &life(&b.dir));
+    b.until_pod("life", "a missing ConfigMap is waited for", |s| {
+        waits_for(s, "main").as_deref() == Some("CreateContainerConfigError")
+    });
+    assert!(b.events().contains("configmap \"conf\" not found"), "{}", b.events());
+    b.put("conf", &conf("hello"));
+    let s = b.until_pod("life", "Ready", |s| condition(s, "Ready"));
+    assert_eq!((s.phase.as_deref(), s.qos_class.as_deref()), (Some("Running"), Some("BestEffort")));
+    let init = one(&s, "first").state.clone().unwrap().terminated.unwrap();
+    assert_eq!((init.exit_code, init.reason.as_deref()), (0, Some("Completed")));
+    let order: Vec<String> = b.events().lines().filter(|l| l.starts_with("life Started")).map(Into::into).collect();
+    let place = |name: &str| order.iter().position(|l| l.ends_with(name)).unwrap();
+    assert!(place("first") < place("proxy") && place("proxy") < place("main"), "{order:?}");
+    assert!(b.dir.join("pods").join(UIDS[0]).join("volumes/data/a/b").is_dir(), "the subPath is made");
+    let ip = s.pod_ip.clone().unwrap();
+    assert_eq!(get(&format!("{ip}:8080"), "/conf").unwrap(), "hello");
+    b.put("conf", &conf("good day"));
+    for _ in 0..300 {
+        if get(&format!("{ip}:8080"), "/conf").unwrap() == "good day" {
+            break;
+        }
+        sleep(Duration::from_millis(100));
+    }
+    assert_eq!(get(&format!("{ip}:8080"), "/conf").unwrap(), "good day");
+    println!("init container, sidecar, exec probes, ConfigMap volume, subPath");
+
+    let oom = with(run("eat", &["eat"]), json!({"resources": {"limits": {"memory": "24Mi"}}}));
+    b.put(
+        "pod-oom",
+        &pod(
+            1,
+            "oom",
+            json!({"restartPolicy": "Never", "containers": [oom],
+        "volumes": [{"name": "data", "emptyDir": {}}]}),
+        ),
+    );
+    let s = b.until_pod("oom", "OOMKilled", |s| s.phase.as_deref() == Some("Failed"));
+    let end = one(&s, "eat").state.clone().unwrap().terminated.unwrap();
+    assert_eq!((end.reason.as_deref(), end.exit_code), (Some("OOMKilled"), 137), "{end:?}");
+    b.put(
+        "pod-crash",
+        &pod(
+            2,
+            "crash",
+            json!({"containers": [run("bad", &["exit", "3"])],
+        "volumes": [{"name": "data", "emptyDir": {}}]}),
+        ),
+    );
+    let s = b.until_pod("crash", "CrashLoopBackOff", |s| waits_for(s, "bad").as_deref() == Some("CrashLoopBackOff"));
+    let last = one(&s, "bad").last_state.clone().unwrap().terminated.unwrap();
+    assert_eq!((last.exit_code, last.reason.as_deref()), (3, Some("Error")));
+    assert_eq!(last.message.as_deref(), Some("these are my last words"));
+    assert!(b.events().contains("crash BackOff"), "{}", b.events());
+    println!("OOMKilled, CrashLoopBackOff");
+
+    // Both are killed; the same containers go on.
+    let ids =
+        |s: &PodStatus| ["proxy", "main", "web"].map(|n| (one(s, n).container_id.clone(), one(s, n).restart_count));
+    let before = ids(&b.pod_status("life").unwrap());
+    drop(orchestrator);
+    drop(containerd);
+    fs::remove_file(b.dir.join("out/life")).unwrap();
+    containerd = b.containerd();
+    orchestrator = b.orchestrator();
+    let s = b.until_pod("life", "adopted", |s| condition(s, "Ready"));
+    assert_eq!(ids(&s), before);
+    println!("pods adopted after a kill of both");
+
+    let mut going = life(&b.dir);
+    going["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    going["metadata"]["deletionGracePeriodSeconds"] = json!(20);
+    b.put("pod-life", &going);
+    for _ in 0..900 {
+        if b.dir.join("out/life.deleted").exists() {
+            break;
+        }
+        sleep(Duration::from_millis(100));
+    }
+    assert!(b.dir.join("out/life.deleted").exists(), "{}\n{:#?}", b.events(), b.status());
+    assert!(b.dir.join("host/stopped").exists(), "the preStop hook ran");
+    assert!(!b.dir.join("pods").join(UIDS[0]).exists() && !b.dir.join("run/pods").join(UIDS[0]).exists());
+    assert!(!walk(&b.dir.join("logs")).contains("life"), "its logs are gone");
+    for name in ["pod-life.json", "pod-oom.json", "pod-crash.json"] {
+        fs::remove_file(b.dir.join("objects").join(name)).unwrap();
+    }
+    println!("preStop, deletion");
+    (orchestrator, containerd)
 }
 
 fn walk(dir: &Path) -> String {

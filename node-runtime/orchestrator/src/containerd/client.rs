@@ -1,7 +1,7 @@
 //! The real containerd, over its socket.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -9,8 +9,9 @@ use std::{
 use containerd_client::{
     services::v1::{
         Container, CreateContainerRequest, CreateTaskRequest, DeleteContainerRequest, DeleteTaskRequest, KillRequest,
-        ListContainersRequest, ListTasksRequest, StartRequest, SubscribeRequest, container::Runtime as RuntimeRef,
-        containers_client::ContainersClient, events_client::EventsClient, tasks_client::TasksClient,
+        ListContainersRequest, ListTasksRequest, StartRequest, SubscribeRequest, UpdateContainerRequest,
+        container::Runtime as RuntimeRef, containers_client::ContainersClient, events_client::EventsClient,
+        tasks_client::TasksClient,
     },
     tonic::{
         Code, Request, Status,
@@ -41,8 +42,9 @@ struct RuncOptions {
 #[derive(Debug, Clone)]
 pub struct Client {
     channel: Channel,
-    /// Without a call timeout: silence is normal on the event stream.
-    events: Channel,
+    /// Without a call timeout: silence is normal on the event stream, and for
+    /// one who waits for an end.
+    pub(super) events: Channel,
     socket: PathBuf,
     namespace: String,
     runtime: String,
@@ -68,7 +70,7 @@ impl Client {
         }
     }
 
-    fn request<T>(&self, message: T) -> Request<T> {
+    pub(super) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         if let Ok(namespace) = self.namespace.parse() {
             request.metadata_mut().insert("containerd-namespace", namespace);
@@ -76,7 +78,7 @@ impl Client {
         request
     }
 
-    fn error(&self, operation: &'static str, id: &str) -> impl Fn(Status) -> RuntimeError {
+    pub(super) fn error(&self, operation: &'static str, id: &str) -> impl Fn(Status) -> RuntimeError {
         let (socket, id) = (self.socket.display().to_string(), id.to_owned());
         move |status| match status.code() {
             Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => {
@@ -86,20 +88,20 @@ impl Client {
         }
     }
 
-    fn containers(&self) -> ContainersClient<Channel> {
+    pub(super) fn containers(&self) -> ContainersClient<Channel> {
         ContainersClient::new(self.channel.clone())
     }
 
-    fn tasks(&self) -> TasksClient<Channel> {
+    pub(super) fn tasks(&self) -> TasksClient<Channel> {
         TasksClient::new(self.channel.clone())
     }
 
-    /// Send `()` to `wake` on every task event, for ever. An event only says
+    /// Send `look` to `wake` on every task event, for ever. An event only says
     /// "look again", so a lost one costs time and nothing else.
     ///
     /// containerd sends the response headers with the first event only, so
     /// this must run in a task of its own.
-    pub async fn watch_events(self, wake: mpsc::Sender<()>) {
+    pub async fn watch_events<T: Clone + Send>(self, wake: mpsc::Sender<T>, look: T) {
         loop {
             let filters = vec![format!("namespace=={},topic~=^/tasks/(exit|oom)$", self.namespace)];
             let mut events = EventsClient::new(self.events.clone());
@@ -107,10 +109,10 @@ impl Client {
                 let mut stream = stream.into_inner();
                 while let Ok(Some(_)) = stream.message().await {
                     // A full queue holds a wake-up already.
-                    let _ = wake.try_send(());
+                    let _ = wake.try_send(look.clone());
                 }
             }
-            let _ = wake.try_send(());
+            let _ = wake.try_send(look.clone());
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
@@ -125,6 +127,7 @@ impl Client {
         let create = CreateTaskRequest {
             container_id: new.id.clone(),
             rootfs: vec![rootfs],
+            terminal: new.terminal,
             stdout: new.stdout.clone(),
             stderr: new.stderr.clone(),
             options: Some(self.options.clone()),
@@ -134,6 +137,24 @@ impl Client {
         let start = StartRequest { container_id: new.id.clone(), ..Default::default() };
         let started = self.tasks().start(self.request(start)).await.map_err(self.error("start", &new.id))?;
         Ok(started.into_inner().pid)
+    }
+}
+
+impl Client {
+    async fn delete_task(&self, id: &str) -> Result<(), RuntimeError> {
+        let delete = DeleteTaskRequest { container_id: id.into() };
+        match self.tasks().delete(self.request(delete.clone())).await {
+            Ok(_) => return Ok(()),
+            Err(s) if s.code() == Code::NotFound => return Ok(()),
+            Err(_) => {}
+        }
+        // Created, or still running: end it, then try once more.
+        self.signal(id, 9).await?;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        match self.tasks().delete(self.request(delete)).await {
+            Err(s) if s.code() == Code::NotFound => Ok(()),
+            other => other.map(|_| ()).map_err(self.error("delete", id)),
+        }
     }
 }
 
@@ -179,6 +200,7 @@ impl Runtime for Client {
         let listed = |c: Container| Listed {
             task: states.get(c.id.as_str()).cloned().unwrap_or(Task::None),
             labels: from_map(&c.labels),
+            created: c.created_at.and_then(system_time),
             id: c.id,
         };
         Ok(containers.into_iter().map(listed).collect())
@@ -198,14 +220,18 @@ impl Runtime for Client {
         };
         let create = CreateContainerRequest { container: Some(container) };
         self.containers().create(self.request(create)).await.map_err(self.error("create container", &new.id))?;
-        match self.create_task(&new).await {
-            Ok(pid) => Ok(pid),
-            Err(e) => {
-                // Best effort: what stays behind is removed by the next round.
-                let _ = self.remove(&new.id).await;
-                Err(e)
-            }
-        }
+        self.create_task(&new).await
+    }
+
+    async fn settle(&self, id: &str, labels: BTreeMap<String, String>) -> Result<(), RuntimeError> {
+        let refused = || self.error("settle", id);
+        let container = Container { id: id.into(), labels: labels.into_iter().collect(), ..Default::default() };
+        let update = UpdateContainerRequest {
+            container: Some(container),
+            update_mask: Some(prost_types::FieldMask { paths: vec!["labels".into()] }),
+        };
+        self.containers().update(self.request(update)).await.map_err(refused())?;
+        self.delete_task(id).await
     }
 
     async fn signal(&self, id: &str, signal: u32) -> Result<(), RuntimeError> {
@@ -217,22 +243,7 @@ impl Runtime for Client {
     }
 
     async fn remove(&self, id: &str) -> Result<(), RuntimeError> {
-        let delete = DeleteTaskRequest { container_id: id.into() };
-        match self.tasks().delete(self.request(delete.clone())).await {
-            Ok(_) => {}
-            Err(s) if s.code() == Code::NotFound => {}
-            Err(_) => {
-                // Created, or still running: end it, then try once more.
-                self.signal(id, 9).await?;
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                match self.tasks().delete(self.request(delete)).await {
-                    Err(s) if s.code() == Code::NotFound => {}
-                    other => {
-                        other.map_err(self.error("delete", id))?;
-                    }
-                }
-            }
-        }
+        self.delete_task(id).await?;
         let delete = DeleteContainerRequest { id: id.into() };
         match self.containers().delete(self.request(delete)).await {
             Err(s) if s.code() == Code::NotFound => Ok(()),

@@ -53,8 +53,18 @@ impl Runtime for Fake {
             return Err(refused("already exists"));
         }
         let pid = 1000 + containers.len() as u32;
-        containers.insert(new.id.clone(), Listed { id: new.id.clone(), labels, task: Task::Running { pid } });
+        containers
+            .insert(new.id.clone(), Listed { id: new.id.clone(), labels, task: Task::Running { pid }, created: None });
         Ok(pid)
+    }
+
+    async fn settle(&self, id: &str, labels: BTreeMap<String, String>) -> Result<(), RuntimeError> {
+        self.call(format!("settle {id}"))?;
+        if let Some(c) = self.containers.borrow_mut().get_mut(id) {
+            c.labels = from_map(&labels.into_iter().collect());
+            c.task = Task::None;
+        }
+        Ok(())
     }
 
     async fn signal(&self, id: &str, signal: u32) -> Result<(), RuntimeError> {

@@ -2,12 +2,14 @@
 //! memory.
 
 mod client;
+mod exec;
 pub mod fake;
 mod labels;
 
 use std::{collections::BTreeMap, time::SystemTime};
 
 pub use client::Client;
+pub use exec::{Exec, NewExec, OUTPUT_BYTES_MAX, Outcome};
 pub use labels::{from_map, to_map};
 
 use crate::observed::Labels;
@@ -26,7 +28,7 @@ pub enum RuntimeError {
     /// It answers, but refused.
     #[error("{operation} {id}: {detail}")]
     Refused {
-        /// `list`, `create container`, `create task`, `start`, `kill`, `delete`.
+        /// `list`, `create container`, `create task`, `start`, `exec`, `settle`, `kill`, `delete`.
         operation: &'static str,
         /// Container id.
         id: String,
@@ -44,6 +46,8 @@ pub struct Listed {
     pub labels: Labels,
     /// Task.
     pub task: Task,
+    /// When the container was made.
+    pub created: Option<SystemTime>,
 }
 
 /// State of a task.
@@ -78,6 +82,8 @@ pub struct NewContainer {
     pub spec: Vec<u8>,
     /// Options of the one overlay mount that is the root.
     pub rootfs: Rootfs,
+    /// Terminal?
+    pub terminal: bool,
     /// FIFO for standard output.
     pub stdout: String,
     /// FIFO for standard error.
@@ -100,8 +106,12 @@ pub struct Rootfs {
 pub trait Runtime {
     /// All containers in our namespace.
     async fn list(&self) -> Result<Vec<Listed>, RuntimeError>;
-    /// Create and start; removes what it made if a step fails.
+    /// Create and start. If a step fails, the container may be there without a
+    /// task.
     async fn start(&self, new: NewContainer) -> Result<u32, RuntimeError>;
+    /// The task has ended: write the labels on the container, remove the task
+    /// and with it the shim.
+    async fn settle(&self, id: &str, labels: BTreeMap<String, String>) -> Result<(), RuntimeError>;
     /// Send a signal; a process that is gone is fine.
     async fn signal(&self, id: &str, signal: u32) -> Result<(), RuntimeError>;
     /// Remove task and container; kills what still runs; missing is fine.

@@ -23,6 +23,8 @@ pub struct Service {
     pub selector: BTreeMap<String, String>,
     /// Ports.
     pub ports: Vec<ServicePort>,
+    /// Pods that are not Ready get traffic too.
+    pub not_ready_too: bool,
 }
 
 /// One port of a service.
@@ -60,7 +62,10 @@ impl Target {
 impl Service {
     /// Does the service lead to this pod?
     pub fn selects(&self, pod: &Pod) -> bool {
-        pod.namespace == self.namespace && self.selector.iter().all(|(k, v)| pod.labels.get(k) == Some(v))
+        // Without a selector it leads nowhere, not everywhere.
+        !self.selector.is_empty()
+            && pod.namespace == self.namespace
+            && self.selector.iter().all(|(k, v)| pod.labels.get(k) == Some(v))
     }
 }
 
@@ -73,16 +78,20 @@ pub(super) fn has_fixed_ip(s: &core::Service) -> bool {
     fixed_ip(s).is_some()
 }
 
-pub(super) fn service(s: &core::Service, taken: &mut BTreeSet<Ipv4Addr>) -> Result<Service, String> {
+/// `None`: a Service without an address of its own.
+pub(super) fn service(s: &core::Service, taken: &mut BTreeSet<Ipv4Addr>) -> Result<Option<Service>, String> {
     let namespace = s.metadata.namespace.clone().unwrap_or_default();
     let name = s.metadata.name.clone().unwrap_or_default();
     let spec = s.spec.clone().unwrap_or_default();
+    if spec.cluster_ip.as_deref() == Some("None") || spec.type_.as_deref() == Some("ExternalName") {
+        return Ok(None);
+    }
     let cluster_ip = match fixed_ip(s) {
         Some(ip) => ip,
         None => free_ip(&format!("{namespace}/{name}"), taken).ok_or("no cluster address is left")?,
     };
     if !taken.insert(cluster_ip) {
-        return Err(format!("spec.clusterIP {cluster_ip} is taken by another Service"));
+        return Err(format!("Service {namespace}/{name}: spec.clusterIP {cluster_ip} is taken by another Service"));
     }
     let number = |n: i32| u16::try_from(n).unwrap_or(0);
     let ports = spec.ports.iter().flatten().map(|p| ServicePort {
@@ -95,7 +104,14 @@ pub(super) fn service(s: &core::Service, taken: &mut BTreeSet<Ipv4Addr>) -> Resu
             Some(IntOrString::String(name)) => Target::Name(name.clone()),
         },
     });
-    Ok(Service { namespace, name, cluster_ip, selector: spec.selector.unwrap_or_default(), ports: ports.collect() })
+    Ok(Some(Service {
+        namespace,
+        name,
+        cluster_ip,
+        ports: ports.collect(),
+        not_ready_too: spec.publish_not_ready_addresses.unwrap_or(false),
+        selector: spec.selector.unwrap_or_default(),
+    }))
 }
 
 /// The address follows from the name, so that it is the same after a reboot

@@ -15,6 +15,9 @@ pub struct Ipam {
     /// Octet that was given out last; the next one comes after it, so that an
     /// address is not reused while others may still send to its last owner.
     pub last: u8,
+    /// Pods that use the node's own network.
+    #[serde(default)]
+    pub host: BTreeSet<String>,
 }
 
 /// First octet given to a pod; .1 is the gateway.
@@ -39,6 +42,7 @@ impl Ipam {
     /// The pod is gone.
     pub fn release(&mut self, uid: &str) {
         self.pods.remove(uid);
+        self.host.remove(uid);
     }
 
     /// Full address of a last octet.

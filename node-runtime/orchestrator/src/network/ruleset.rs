@@ -41,12 +41,17 @@ pub struct Endpoint {
     pub port: u16,
 }
 
-/// The rules that belong to this state: Ready pods are endpoints.
+/// The rules that belong to this state: Ready pods are endpoints, and all pods
+/// of Services that ask for it.
 pub fn ruleset_input(desired: &Desired, observed: &Observed) -> Ruleset {
     let mut forwards = vec![];
     for service in &desired.services {
         for p in &service.ports {
-            let pods = desired.pods.values().filter(|pod| service.selects(pod) && observed.pod_ready(pod));
+            let serves = |pod: &crate::desired::Pod| {
+                let alive = pod.deletion_grace_secs.is_none() && !pod.finished;
+                observed.pod_ready(pod) || service.not_ready_too && alive
+            };
+            let pods = desired.pods.values().filter(|pod| service.selects(pod) && serves(pod));
             let endpoint = |pod: &crate::desired::Pod| {
                 Some(Endpoint { ip: observed.sandboxes.get(&pod.uid)?.ip.into(), port: p.target.resolve(pod)? })
             };

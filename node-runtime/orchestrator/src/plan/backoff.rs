@@ -9,7 +9,7 @@ pub const BACKOFF_RESET_SECS: u32 = 600;
 
 /// For a container that carried `backoff_secs` and ran for `ran_secs`: delay
 /// before its restart, and what the next one carries.
-pub(super) fn after_exit(backoff_secs: u32, ran_secs: f64) -> (u32, u32) {
+pub(crate) fn after_exit(backoff_secs: u32, ran_secs: f64) -> (u32, u32) {
     if ran_secs >= f64::from(BACKOFF_RESET_SECS) {
         return (0, BACKOFF_FIRST_SECS);
     }

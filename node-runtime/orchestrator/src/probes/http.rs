@@ -4,34 +4,41 @@
 use std::{net::Ipv4Addr, time::Duration};
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
 
-use crate::desired::Probe;
+use super::tls;
+use crate::desired::HttpGet;
 
 /// Longest status line that is read.
 const STATUS_LINE_BYTES_MAX: usize = 256;
 
 /// `Ok` if the answer's status is 200 to 399 (kubelet's rule).
-pub(super) async fn get(ip: Ipv4Addr, probe: &Probe) -> Result<(), String> {
-    let limit = Duration::from_secs(probe.timeout_secs.into());
-    let place = format!("http://{ip}:{}{}", probe.port, probe.path);
-    match timeout(limit, exchange(ip, probe)).await {
-        Err(_) => Err(format!("{place}: no answer within {} s", probe.timeout_secs)),
-        Ok(Err(e)) => Err(format!("{place}: {e}")),
+pub(crate) async fn get(ip: Ipv4Addr, get: &HttpGet, limit: Duration) -> Result<(), String> {
+    let host = get.host.clone().unwrap_or_else(|| ip.to_string());
+    let place = format!("{}://{host}:{}{}", if get.tls { "https" } else { "http" }, get.port, get.path);
+    match timeout(limit, exchange(&host, get)).await {
+        Err(_) => Err(format!("Get \"{place}\": no answer within {} s", limit.as_secs())),
+        Ok(Err(e)) => Err(format!("Get \"{place}\": {e}")),
         Ok(Ok(line)) => match status(&line) {
             Some(200..=399) => Ok(()),
-            Some(code) => Err(format!("{place}: status {code}")),
-            None => Err(format!("{place}: the answer is not HTTP")),
+            Some(code) => Err(format!("Get \"{place}\": HTTP probe failed with statuscode: {code}")),
+            None => Err(format!("Get \"{place}\": the answer is not HTTP")),
         },
     }
 }
 
-async fn exchange(ip: Ipv4Addr, probe: &Probe) -> std::io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect((ip, probe.port)).await?;
-    stream.write_all(request(ip, probe).as_bytes()).await?;
+async fn exchange(host: &str, get: &HttpGet) -> std::io::Result<Vec<u8>> {
+    let stream = TcpStream::connect((host, get.port)).await?;
+    let request = request(host, get);
+    if get.tls { ask(tls::connect(stream, host).await?, &request).await } else { ask(stream, &request).await }
+}
+
+async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> std::io::Result<Vec<u8>> {
+    stream.write_all(request.as_bytes()).await?;
+    stream.flush().await?;
     let mut line = Vec::with_capacity(STATUS_LINE_BYTES_MAX);
     while line.len() < STATUS_LINE_BYTES_MAX && !line.contains(&b'\n') {
         let mut part = [0; STATUS_LINE_BYTES_MAX];
@@ -44,12 +51,12 @@ async fn exchange(ip: Ipv4Addr, probe: &Probe) -> std::io::Result<Vec<u8>> {
     Ok(line)
 }
 
-fn request(ip: Ipv4Addr, probe: &Probe) -> String {
+fn request(host: &str, probe: &HttpGet) -> String {
     let given = |name: &str| probe.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
     let mut text = format!("GET {} HTTP/1.1\r\n", probe.path);
     for (name, value) in [
-        ("Host", format!("{ip}:{}", probe.port)),
-        ("User-Agent", concat!("skerry-probe/", env!("CARGO_PKG_VERSION")).to_owned()),
+        ("Host", format!("{host}:{}", probe.port)),
+        ("User-Agent", concat!("kube-probe/skerry-", env!("CARGO_PKG_VERSION")).to_owned()),
         ("Accept", "*/*".to_owned()),
     ] {
         if !given(name) {
@@ -97,17 +104,14 @@ mod tests {
                 s.write_all(response.as_bytes()).await.unwrap();
                 String::from_utf8_lossy(&buf[..n]).into_owned()
             });
-            let probe = Probe {
+            let probe = HttpGet {
+                tls: false,
+                host: None,
                 path: "/ready?x=1".into(),
                 port,
                 headers: vec![("host".into(), "app.example".into())],
-                initial_delay_secs: 0,
-                period_secs: 1,
-                timeout_secs: 5,
-                success_threshold: 1,
-                failure_threshold: 1,
             };
-            let got = get(Ipv4Addr::LOCALHOST, &probe).await;
+            let got = get(Ipv4Addr::LOCALHOST, &probe, Duration::from_secs(30)).await;
             let asked = server.await.unwrap();
             assert!(asked.starts_with("GET /ready?x=1 HTTP/1.1\r\n"), "{asked}");
             assert_eq!(asked.to_lowercase().matches("host: ").count(), 1, "{asked}");
@@ -119,7 +123,7 @@ mod tests {
     fn answers_are_judged_by_their_status() {
         assert_eq!(answer("HTTP/1.1 204 No Content\r\n\r\n"), Ok(()));
         assert_eq!(answer("HTTP/1.1 302 Found\r\n\r\n"), Ok(()));
-        assert!(answer("HTTP/1.1 500 Oh\r\n\r\n").unwrap_err().ends_with("status 500"));
+        assert!(answer("HTTP/1.1 500 Oh\r\n\r\n").unwrap_err().ends_with("statuscode: 500"));
         assert!(answer("hello\r\n").unwrap_err().ends_with("not HTTP"));
     }
 }

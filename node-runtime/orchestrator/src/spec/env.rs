@@ -22,9 +22,27 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 /// `NAME=value` lines; a later definition of a name replaces an earlier one.
 pub fn environment(container: &Container, facts: &PodFacts<'_>) -> Vec<String> {
-    let mut values: BTreeMap<&str, String> = BTreeMap::new();
+    let (order, values) = variables(container, facts);
+    order.iter().map(|n| format!("{n}={}", values[n])).collect()
+}
+
+/// Program and arguments with `$(NAME)` replaced.
+pub fn arguments(container: &Container, facts: &PodFacts<'_>) -> Vec<String> {
+    let (_, values) = variables(container, facts);
+    container.args.iter().map(|a| expand(a, &values)).collect()
+}
+
+/// A text of a container's mounts with `$(NAME)` replaced.
+pub fn expanded(text: &str, container: &Container, facts: &PodFacts<'_>) -> String {
+    expand(text, &variables(container, facts).1)
+}
+
+type Values<'a> = BTreeMap<&'a str, String>;
+
+fn variables<'a>(container: &'a Container, facts: &PodFacts<'_>) -> (Vec<&'a str>, Values<'a>) {
+    let mut values = Values::new();
     let mut order: Vec<&str> = vec![];
-    let defaults = [("PATH", PATH.to_owned()), ("HOSTNAME", facts.pod.name.clone())];
+    let defaults = [("PATH", PATH.to_owned()), ("HOSTNAME", facts.pod.hostname.clone())];
     for (name, value) in defaults {
         values.insert(name, value);
         order.push(name);
@@ -32,31 +50,39 @@ pub fn environment(container: &Container, facts: &PodFacts<'_>) -> Vec<String> {
     for e in &container.env {
         let value = match &e.value {
             EnvSource::Text(t) => expand(t, &values),
+            EnvSource::Literal(t) => t.clone(),
             EnvSource::Field(path) => field(path, facts),
         };
         if values.insert(&e.name, value).is_none() {
             order.push(&e.name);
         }
     }
-    order.iter().map(|n| format!("{n}={}", values[n])).collect()
+    (order, values)
 }
 
 fn field(path: &str, f: &PodFacts<'_>) -> String {
-    let keyed = |prefix: &str, map: &BTreeMap<String, String>| {
-        path.strip_prefix(prefix).and_then(|r| r.strip_suffix("']")).and_then(|k| map.get(k).cloned())
-    };
     match path {
-        "metadata.name" => f.pod.name.clone(),
-        "metadata.namespace" => f.pod.namespace.clone(),
-        "metadata.uid" => f.pod.uid.clone(),
         "spec.nodeName" => f.node_name.into(),
-        "status.podIP" => f.pod_ip.to_string(),
-        "status.hostIP" => f.host_ip.to_string(),
+        "status.podIP" | "status.podIPs" => f.pod_ip.to_string(),
+        "status.hostIP" | "status.hostIPs" => f.host_ip.to_string(),
         // A label that is not there is empty, as in Kubernetes.
-        _ => keyed("metadata.labels['", &f.pod.labels)
-            .or_else(|| keyed("metadata.annotations['", &f.pod.annotations))
-            .unwrap_or_default(),
+        _ => pod_field(path, f.pod).unwrap_or_default(),
     }
+}
+
+/// A field of the pod's metadata; `None`: there is no such field.
+pub fn pod_field(path: &str, pod: &Pod) -> Option<String> {
+    let keyed = |prefix: &str, map: &BTreeMap<String, String>| {
+        let key = path.strip_prefix(prefix)?.strip_suffix("']")?;
+        Some(map.get(key).cloned().unwrap_or_default())
+    };
+    Some(match path {
+        "metadata.name" => pod.name.clone(),
+        "metadata.namespace" => pod.namespace.clone(),
+        "metadata.uid" => pod.uid.clone(),
+        "spec.serviceAccountName" => pod.service_account.clone(),
+        _ => keyed("metadata.labels['", &pod.labels).or_else(|| keyed("metadata.annotations['", &pod.annotations))?,
+    })
 }
 
 /// `$(NAME)` becomes the value of an earlier variable, `$$` becomes `$`;

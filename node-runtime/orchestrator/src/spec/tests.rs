@@ -42,7 +42,9 @@ fn spec_of(yaml: &str, arch: &str) -> Value {
         host_ip: Ipv4Addr::new(192, 0, 2, 1),
         netns: Path::new("/run/skerry/netns/U"),
         files: Path::new("/run/skerry/pods/U"),
-        volumes: Path::new("/var/lib/skerry/pods/U/volumes"),
+        mounts: &[PathBuf::from("/var/lib/skerry/pods/U/volumes/scratch")],
+        termination: Path::new("/run/skerry/pods/U/main-0.end"),
+        node_memory_bytes: 1 << 30,
         cgroup_parent: "/pods",
         arch,
     };

@@ -1,11 +1,44 @@
 //! The app of the test: one HTTP server without dependencies, so that it can
-//! be compiled to a single static file.
+//! be compiled to a single static file. With arguments it is something else:
+//! a program that ends, waits, asks for a file or eats memory.
 use std::{
+    fs,
     io::{Read, Write},
     net::TcpListener,
+    thread::sleep,
+    time::Duration,
 };
 
 fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["touch", path] => fs::write(path, "x").expect("the path can be written"),
+        ["exists", path] if fs::exists(path).unwrap_or(false) => {}
+        ["exists", path] => {
+            println!("{path} is not there");
+            std::process::exit(1);
+        }
+        ["exit", code] => {
+            let _ = fs::write("/dev/termination-log", "these are my last words");
+            std::process::exit(code.parse().expect("a number"));
+        }
+        ["eat"] => {
+            let mut all = vec![];
+            loop {
+                all.push(vec![1_u8; 1 << 20]);
+            }
+        }
+        ["wait", path] => {
+            fs::write(path, "x").expect("the path can be written");
+            loop {
+                sleep(Duration::from_secs(3600));
+            }
+        }
+        _ => serve(),
+    }
+}
+
+fn serve() {
     println!("serving");
     let listener = TcpListener::bind("0.0.0.0:8080").expect("port 8080 is free");
     for stream in listener.incoming() {
@@ -19,6 +52,7 @@ fn main() {
             "/env" => std::env::vars().map(|(k, v)| format!("{k}={v}\n")).collect(),
             "/status" => std::fs::read_to_string("/proc/self/status").unwrap_or_default(),
             "/write" => format!("{:?} {:?}", std::fs::write("/x", "x").is_ok(), std::fs::write("/tmp/x", "x").is_ok()),
+            "/conf" => fs::read_to_string("/etc/conf/greeting").unwrap_or_default(),
             _ => "ok\n".to_owned(),
         };
         let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());

@@ -1,0 +1,357 @@
+//! What a pod needs of the node beside containers: network, files, volumes,
+//! root file systems, packet filter. A trait with the real one; the fake is in
+//! the tests of the loop.
+
+mod files;
+mod volumes;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    net::Ipv4Addr,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use anyhow::Context;
+use skerry_platform::{durable, netns, resolv};
+use tokio::io::AsyncWriteExt;
+
+use crate::{
+    cgroup,
+    config::Config,
+    containerd::NewContainer,
+    desired::{Container, Pod, Volume},
+    network::{Names, Ruleset, ipam::Ipam, links, render},
+    observed::Sandbox,
+    plan::Teardown,
+    rootfs, spec,
+};
+
+/// What the executor needs of the node.
+pub(crate) trait Host {
+    /// What all pods share; repeated in every round.
+    async fn ensure_base(&mut self) -> anyhow::Result<()>;
+    /// Address of the node.
+    fn host_ip(&self) -> Ipv4Addr;
+    /// Pods that have an address.
+    fn sandboxes(&self) -> BTreeMap<String, Sandbox>;
+    /// Uids of which something is left on the disk.
+    fn on_disk(&self) -> BTreeSet<String>;
+    /// Fingerprints of the files that pods have.
+    fn files(&self) -> BTreeMap<String, u64>;
+    /// Network, files and volumes of a pod.
+    async fn setup_pod(&mut self, pod: &Pod) -> anyhow::Result<()>;
+    /// The opposite; safe to repeat.
+    async fn teardown_pod(&mut self, uid: &str, what: Teardown) -> anyhow::Result<()>;
+    /// Write what changed in the files of a pod's volumes.
+    fn update_files(&mut self, pod: &Pod) -> anyhow::Result<()>;
+    /// Root file system and spec of a container about to start.
+    fn prepare(&mut self, pod: &Pod, container: &Container, id: &str) -> anyhow::Result<NewContainer>;
+    /// Put a ruleset in force.
+    async fn apply_rules(&mut self, rules: &Ruleset) -> anyhow::Result<()>;
+}
+
+/// The node itself.
+pub(crate) struct Node {
+    config: Config,
+    name: String,
+    ipam: Ipam,
+    files: BTreeMap<String, u64>,
+    memory_bytes: u64,
+    /// `/etc/resolv.conf` of the node, as last seen.
+    resolv: String,
+}
+
+impl Node {
+    /// Reads which addresses are in use.
+    pub(crate) fn new(config: Config, name: String) -> Self {
+        let stored = fs::read(config.run_dir.join("orchestrator/addresses.json")).ok();
+        let ipam = stored.and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default();
+        let memory = skerry_platform::meminfo::memory().ok().and_then(|m| m.get("total").copied());
+        Self { config, name, ipam, files: BTreeMap::new(), memory_bytes: memory.unwrap_or(0), resolv: String::new() }
+    }
+
+    fn netns(&self, uid: &str) -> PathBuf {
+        self.config.run_dir.join("netns").join(uid)
+    }
+
+    fn store(&self) -> anyhow::Result<()> {
+        let bytes = serde_json::to_vec(&self.ipam)?;
+        Ok(durable::write_file_atomic(self.config.run_dir.join("orchestrator/addresses.json"), &bytes)?)
+    }
+
+    fn write_files(&self, pod: &Pod, ip: Ipv4Addr) -> anyhow::Result<()> {
+        let dir = pod_run_dir(&self.config, &pod.uid);
+        fs::create_dir_all(&dir)?;
+        let hosts = match pod.host_network {
+            true => fs::read_to_string("/etc/hosts").unwrap_or_default(),
+            false => files::hosts(pod, ip),
+        };
+        fs::write(dir.join("hosts"), hosts)?;
+        fs::write(dir.join("hostname"), format!("{}\n", pod.hostname))?;
+        let node = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        fs::write(dir.join("resolv.conf"), files::resolv_conf(pod, &node, self.config.cluster_dns))?;
+        Ok(())
+    }
+
+    /// A lease that comes after the pods, or a new one, reaches them too.
+    fn follow_name_servers(&mut self) {
+        if let Err(error) = resolv::refresh(Path::new("/"), &self.config.run_dir.join("resolv.conf")) {
+            tracing::warn!(%error, "name servers not written");
+        }
+        let text = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        if text != self.resolv {
+            // Written with the pods' other files, in `update_files`.
+            self.files.clear();
+            self.resolv = text;
+        }
+    }
+
+    fn make_volumes(&self, pod: &Pod) -> anyhow::Result<()> {
+        for (name, v) in &pod.volumes {
+            let at = self.volume(pod, name, v);
+            let made = match v {
+                Volume::EmptyDir { memory, size_limit_bytes } => {
+                    volumes::empty_dir(&at, *memory, *size_limit_bytes, pod.fs_group)
+                }
+                Volume::Files(files) => volumes::write_files(&at, files, pod.fs_group).map(drop),
+                Volume::HostPath { path, kind } => volumes::host_path(path, kind),
+                Volume::Claim { path, .. } => fs::metadata(path).map(drop).map_err(Into::into),
+            };
+            made.with_context(|| format!("MountVolume.SetUp failed for volume {name:?}"))?;
+        }
+        Ok(())
+    }
+
+    /// Where a volume is on the node. Files are in memory: nothing secret comes
+    /// to lie on the disk.
+    fn volume(&self, pod: &Pod, name: &str, v: &Volume) -> PathBuf {
+        match v {
+            Volume::EmptyDir { .. } => volumes_dir(&self.config, &pod.uid).join(name),
+            Volume::Files(_) => pod_run_dir(&self.config, &pod.uid).join("volumes").join(name),
+            Volume::HostPath { path, .. } | Volume::Claim { path, .. } => path.clone(),
+        }
+    }
+
+    /// Sources of a container's mounts.
+    fn mounts(&self, pod: &Pod, container: &Container, facts: &spec::PodFacts<'_>) -> anyhow::Result<Vec<PathBuf>> {
+        let mut out = vec![];
+        for (i, m) in container.mounts.iter().enumerate() {
+            let v = pod.volumes.get(&m.name).ok_or_else(|| anyhow::anyhow!("there is no volume {:?}", m.name))?;
+            let whole = self.volume(pod, &m.name, v);
+            let sub = if m.expand { spec::expanded(&m.sub_path, container, facts) } else { m.sub_path.clone() };
+            if sub.is_empty() {
+                out.push(whole);
+                continue;
+            }
+            let at = pod_run_dir(&self.config, &pod.uid).join("parts").join(format!("{}-{i}", container.name));
+            volumes::bind_part(&whole, &sub, &at)?;
+            out.push(at);
+        }
+        Ok(out)
+    }
+}
+
+/// Files of a pod that are gone after a reboot.
+pub(crate) fn pod_run_dir(config: &Config, uid: &str) -> PathBuf {
+    config.run_dir.join("pods").join(uid)
+}
+
+fn volumes_dir(config: &Config, uid: &str) -> PathBuf {
+    config.pods_dir.join(uid).join("volumes")
+}
+
+/// FIFOs of a container, by its id.
+pub(crate) fn fifos(config: &Config, uid: &str, id: &str) -> (PathBuf, PathBuf) {
+    let dir = pod_run_dir(config, uid);
+    (dir.join(format!("{id}.out")), dir.join(format!("{id}.err")))
+}
+
+/// Log file of one run of a container (the kubelet's naming).
+pub(crate) fn log_file(config: &Config, namespace: &str, pod: &str, uid: &str, container: &str, run: u32) -> PathBuf {
+    config.logs_dir.join(format!("{namespace}_{pod}_{uid}")).join(container).join(format!("{run}.log"))
+}
+
+/// File with the last words of a container.
+pub(crate) fn termination_file(config: &Config, uid: &str, id: &str) -> PathBuf {
+    pod_run_dir(config, uid).join(format!("{id}.end"))
+}
+
+/// The uid at the end of a log folder's name.
+fn uid_of_logs(name: &str) -> Option<&str> {
+    let uid = name.rsplit('_').next()?;
+    (name.matches('_').count() == 2 && uid.len() == 36).then_some(uid)
+}
+
+/// An address of the node that pods can reach: the first global one, else the
+/// gateway.
+fn host_ip(config: &Config) -> Ipv4Addr {
+    let found = nix::ifaddrs::getifaddrs().ok().and_then(|mut all| {
+        all.find_map(|i| {
+            let ip = i.address?.as_sockaddr_in()?.ip();
+            (i.interface_name != config.pod_link && !ip.is_loopback() && !ip.is_link_local()).then_some(ip)
+        })
+    });
+    found.unwrap_or_else(|| config.gateway())
+}
+
+impl Host for Node {
+    async fn ensure_base(&mut self) -> anyhow::Result<()> {
+        self.follow_name_servers();
+        Ok(links::ensure_base(&self.config.pod_link, self.config.gateway()).await?)
+    }
+
+    fn host_ip(&self) -> Ipv4Addr {
+        host_ip(&self.config)
+    }
+
+    fn sandboxes(&self) -> BTreeMap<String, Sandbox> {
+        let one = |(uid, octet): (&String, &u8)| {
+            let intact = netns::exists(&self.netns(uid)) && links::link_exists(&links::host_link(uid));
+            (uid.clone(), Sandbox { ip: Ipam::address(self.config.pod_network, *octet), intact })
+        };
+        let mut all: BTreeMap<String, Sandbox> = self.ipam.pods.iter().map(one).collect();
+        if !self.ipam.host.is_empty() {
+            let ip = host_ip(&self.config);
+            all.extend(self.ipam.host.iter().map(|uid| (uid.clone(), Sandbox { ip, intact: true })));
+        }
+        all
+    }
+
+    fn on_disk(&self) -> BTreeSet<String> {
+        let names = |dir: PathBuf| {
+            let all = fs::read_dir(dir).into_iter().flatten().flatten();
+            all.map(|e| e.file_name().to_string_lossy().into_owned())
+        };
+        let logs = names(self.config.logs_dir.clone()).filter_map(|n| uid_of_logs(&n).map(Into::into));
+        names(self.config.pods_dir.clone()).chain(names(self.config.run_dir.join("pods"))).chain(logs).collect()
+    }
+
+    fn files(&self) -> BTreeMap<String, u64> {
+        self.files.clone()
+    }
+
+    async fn setup_pod(&mut self, pod: &Pod) -> anyhow::Result<()> {
+        let mut ipam = self.ipam.clone();
+        let ip = if pod.host_network {
+            ipam.host.insert(pod.uid.clone());
+            host_ip(&self.config)
+        } else {
+            let octet = ipam.assign(&pod.uid);
+            let octet = octet.ok_or_else(|| anyhow::anyhow!("all addresses of the pod network are taken"))?;
+            Ipam::address(self.config.pod_network, octet)
+        };
+        self.write_files(pod, ip)?;
+        self.make_volumes(pod)?;
+        self.files.insert(pod.uid.clone(), pod.files_hash);
+        let group = spec::pod_cgroup(&self.config.cgroup_parent, &pod.uid);
+        cgroup::make(&group, &cgroup::PodLimits::of(pod)).with_context(|| format!("limits of cgroup {group}"))?;
+        if !pod.host_network {
+            let ns = self.netns(&pod.uid);
+            links::create_pod(&ns, &pod.uid, ip, self.config.gateway()).await?;
+        }
+        self.ipam = ipam;
+        self.store()
+    }
+
+    async fn teardown_pod(&mut self, uid: &str, what: Teardown) -> anyhow::Result<()> {
+        links::delete_pod(&self.netns(uid), uid).await?;
+        if what != Teardown::Network {
+            volumes::remove_tree(&pod_run_dir(&self.config, uid))?;
+            volumes::remove_tree(&self.config.pods_dir.join(uid))?;
+            self.files.remove(uid);
+            cgroup::remove(&spec::pod_cgroup(&self.config.cgroup_parent, uid));
+        }
+        if what == Teardown::Everything {
+            for logs in fs::read_dir(&self.config.logs_dir).into_iter().flatten().flatten() {
+                if uid_of_logs(&logs.file_name().to_string_lossy()) == Some(uid) {
+                    volumes::remove_tree(&logs.path())?;
+                }
+            }
+        }
+        self.ipam.release(uid);
+        self.store()
+    }
+
+    fn update_files(&mut self, pod: &Pod) -> anyhow::Result<()> {
+        for (name, v) in &pod.volumes {
+            if let Volume::Files(files) = v {
+                volumes::write_files(&self.volume(pod, name, v), files, pod.fs_group)?;
+            }
+        }
+        // Written in place: the pods have this very file mounted.
+        let path = pod_run_dir(&self.config, &pod.uid).join("resolv.conf");
+        let text = files::resolv_conf(pod, &self.resolv, self.config.cluster_dns);
+        if fs::read(&path).is_ok_and(|old| old != text.as_bytes()) {
+            fs::write(&path, &text)?;
+        }
+        self.files.insert(pod.uid.clone(), pod.files_hash);
+        Ok(())
+    }
+
+    fn prepare(&mut self, pod: &Pod, container: &Container, id: &str) -> anyhow::Result<NewContainer> {
+        let config = &self.config;
+        let ip =
+            self.sandboxes().get(&pod.uid).map(|s| s.ip).ok_or_else(|| anyhow::anyhow!("the pod has no network"))?;
+        let layer = config.pods_dir.join(&pod.uid).join("containers").join(&container.name);
+        let rootfs = rootfs::prepare(&config.app_roots, &config.run_dir.join("apps"), &layer, container)?;
+        let (stdout, stderr) = fifos(config, &pod.uid, id);
+        for fifo in [&stdout, &stderr] {
+            crate::logs::make_fifo(fifo)?;
+        }
+        let termination = termination_file(config, &pod.uid, id);
+        fs::write(&termination, b"")?;
+        // Whoever the container runs as may write it.
+        fs::set_permissions(&termination, fs::Permissions::from_mode(0o666))?;
+        let host_ip = host_ip(config);
+        let facts = spec::PodFacts { pod, node_name: &self.name, pod_ip: ip, host_ip };
+        let mounts = self.mounts(pod, container, &facts)?;
+        let place = spec::Place {
+            node_name: &self.name,
+            pod_ip: ip,
+            host_ip,
+            netns: &self.netns(&pod.uid),
+            files: &pod_run_dir(config, &pod.uid),
+            mounts: &mounts,
+            termination: &termination,
+            cgroup_parent: &config.cgroup_parent,
+            arch: std::env::consts::ARCH,
+            node_memory_bytes: self.memory_bytes,
+        };
+        Ok(NewContainer {
+            id: id.into(),
+            image: container.image.clone(),
+            labels: BTreeMap::new(),
+            spec: serde_json::to_vec(&spec::build(pod, container, &place))?,
+            rootfs,
+            terminal: container.tty,
+            stdout: stdout.display().to_string(),
+            // A terminal has one output.
+            stderr: if container.tty { String::new() } else { stderr.display().to_string() },
+        })
+    }
+
+    async fn apply_rules(&mut self, rules: &Ruleset) -> anyhow::Result<()> {
+        let links = format!("{}*", links::HOST_LINKS);
+        let names = Names { pod_links: &links, pod_networks: &[self.config.pod_cidr()] };
+        let json = serde_json::to_vec(&render(rules, &names))?;
+        let mut nft = tokio::process::Command::new(&self.config.nft)
+            .args(["-j", "-f", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        if let Some(mut stdin) = nft.stdin.take() {
+            stdin.write_all(&json).await?;
+        }
+        let out = nft.wait_with_output().await?;
+        if out.status.success() {
+            return Ok(());
+        }
+        let why = String::from_utf8_lossy(&out.stderr);
+        anyhow::bail!("nft refused the ruleset: {}", why.lines().next().unwrap_or("no reason given"))
+    }
+}
