@@ -122,6 +122,21 @@ proptest! {
     }
 }
 
+/// The objects that are made here are often good; else `twice_is_once` would
+/// say nothing.
+#[test]
+fn many_made_objects_are_admitted() {
+    use proptest::{strategy::ValueTree, test_runner::TestRunner};
+    let mut runner = TestRunner::deterministic();
+    let mut admitted = std::collections::BTreeMap::<&str, u32>::new();
+    for _ in 0..1500 {
+        let (kind, mut object) = any_object().new_tree(&mut runner).unwrap().current();
+        let ok = admit(kind, &mut object, None, FieldValidation::Ignore).is_ok();
+        *admitted.entry(kind.kind).or_default() += u32::from(ok);
+    }
+    assert!(admitted.values().filter(|n| **n > 0).count() >= 12, "{admitted:?}");
+}
+
 #[test]
 fn deep_and_wide_files_are_answered() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));

@@ -144,9 +144,9 @@ fn init_containers_and_annotations_count() {
 /// Labels of the Namespace in the same set decide; a lax pod is named by field.
 #[test]
 fn namespaces_of_the_set_choose_the_profile() {
-    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: n}\nspec: {hostNetwork: true, containers: [{name: c, image: i}]}\n";
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: ns}\nspec: {hostNetwork: true, containers: [{name: c, image: i}]}\n";
     let namespace =
-        |labels: &str| format!("---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: n, labels: {{{labels}}}}}\n");
+        |labels: &str| format!("---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: ns, labels: {{{labels}}}}}\n");
     let files = |labels: &str| vec![("m.yaml".to_owned(), format!("{pod}{}", namespace(labels)).into_bytes())];
     let enforce = |level: &str| format!("pod-security.kubernetes.io/enforce: {level}");
     for (labels, refused, warned) in

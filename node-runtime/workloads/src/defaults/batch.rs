@@ -2,20 +2,20 @@
 
 use serde_json::{Value, json};
 
-use super::{child, pod::template, set, text};
+use super::{child, pod::template, put, set, text};
 
 /// Labels by which a Job finds its pods.
 const JOB_UID: [&str; 2] = ["batch.kubernetes.io/controller-uid", "controller-uid"];
 const JOB_NAME: [&str; 2] = ["batch.kubernetes.io/job-name", "job-name"];
 
 pub(super) fn job(object: &mut Value) {
+    generated_selector(object);
     let labels = object.pointer("/spec/template/metadata/labels").cloned();
     if let Some(labels) = labels.filter(|l| l.as_object().is_some_and(|m| !m.is_empty()))
         && object.pointer("/metadata/labels").and_then(Value::as_object).is_none_or(|m| m.is_empty())
     {
-        child(object, "metadata")["labels"] = labels;
+        put(child(object, "metadata"), "labels", labels);
     }
-    generated_selector(object);
     let spec = child(object, "spec");
     if spec.get("completions").is_none() && spec.get("parallelism").is_none() {
         set(spec, "completions", 1);

@@ -3,7 +3,7 @@
 use k8s_openapi::ByteString;
 use serde_json::Value;
 
-use super::{child, set};
+use super::{child, put, set};
 
 /// Label that selectors of network policies use.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
@@ -11,7 +11,7 @@ const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 pub(super) fn namespace(object: &mut Value) {
     let metadata = child(object, "metadata");
     if let Some(name) = metadata.get("name").cloned() {
-        child(metadata, "labels")[NAME_LABEL] = name;
+        put(child(metadata, "labels"), NAME_LABEL, name);
     }
 }
 
@@ -21,7 +21,7 @@ pub(super) fn secret(object: &mut Value) {
     let data = child(object, "data");
     for (key, value) in texts {
         let bytes = ByteString(value.as_str().unwrap_or("").as_bytes().to_vec());
-        data[key.as_str()] = serde_json::to_value(bytes).unwrap_or_default();
+        put(data, &key, serde_json::to_value(bytes).unwrap_or_default());
     }
 }
 

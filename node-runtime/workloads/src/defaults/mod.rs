@@ -64,13 +64,20 @@ fn set(object: &mut Value, field: &str, value: impl Into<Value>) {
     }
 }
 
+/// Set a field, whatever was there.
+fn put(object: &mut Value, field: &str, value: impl Into<Value>) {
+    if let Some(map) = object.as_object_mut() {
+        map.insert(field.into(), value.into());
+    }
+}
+
 /// The object in a field, made if it is not there.
 fn child<'a>(parent: &'a mut Value, field: &str) -> &'a mut Value {
     if !parent.is_object() {
         *parent = Value::Object(Map::new());
     }
     let value = &mut parent[field];
-    if value.is_null() {
+    if !value.is_object() {
         *value = Value::Object(Map::new());
     }
     value

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{child, items, set, text};
+use super::{child, items, put, set, text};
 
 /// How long a client stays with one pod, in seconds.
 const AFFINITY_SECS: i64 = 10_800;
@@ -40,7 +40,7 @@ pub(super) fn service(object: &mut Value, old: Option<&Value>) {
 fn keep_allocated(spec: &mut Value, old: &Value) {
     let ip = text(old, "clusterIP");
     if !ip.is_empty() && text(spec, "clusterIP").is_empty() {
-        spec["clusterIP"] = ip.into();
+        put(spec, "clusterIP", ip);
     }
     let node_port = text(spec, "type") == "NodePort";
     let had = text(old, "type") == "NodePort";

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{child, items, set, text};
+use super::{child, items, put, set, text};
 
 /// Mode of files that come from objects: 0644.
 const FILE_MODE: i64 = 0o644;
@@ -13,8 +13,8 @@ pub(super) fn pod(object: &mut Value) {
     pod_spec(spec);
     set(spec, "enableServiceLinks", true);
     if text(spec, "serviceAccountName").is_empty() {
-        spec["serviceAccountName"] = "default".into();
-        spec["serviceAccount"] = "default".into();
+        put(spec, "serviceAccountName", "default");
+        put(spec, "serviceAccount", "default");
     }
     for list in ["containers", "initContainers"] {
         items(spec, list).for_each(requests_from_limits);
@@ -56,8 +56,8 @@ fn service_account(spec: &mut Value) {
     let (new, old) = (text(spec, "serviceAccountName"), text(spec, "serviceAccount"));
     let name = if new.is_empty() { old } else { new }.to_owned();
     if !name.is_empty() {
-        spec["serviceAccountName"] = name.as_str().into();
-        spec["serviceAccount"] = name.into();
+        put(spec, "serviceAccountName", name.as_str());
+        put(spec, "serviceAccount", name);
     }
 }
 
@@ -74,8 +74,9 @@ fn container(c: &mut Value, host_network: bool) {
         }
     }
     for e in items(c, "env") {
-        value_source(&mut e["valueFrom"]);
-        remove_null(e, "valueFrom");
+        if let Some(source) = e.get_mut("valueFrom") {
+            value_source(source);
+        }
     }
     for name in ["startupProbe", "livenessProbe", "readinessProbe"] {
         if let Some(probe) = c.get_mut(name) {
@@ -110,7 +111,7 @@ fn probe_fields(probe: &mut Value) {
 
 fn http_get(http: &mut Value) {
     if text(http, "path").is_empty() {
-        http["path"] = "/".into();
+        put(http, "path", "/");
     }
     set(http, "scheme", "HTTP");
 }
@@ -121,14 +122,6 @@ fn value_source(source: &mut Value) {
     }
     if let Some(resource) = source.get_mut("resourceFieldRef") {
         set(resource, "divisor", "0");
-    }
-}
-
-fn remove_null(object: &mut Value, field: &str) {
-    if let Some(map) = object.as_object_mut()
-        && map.get(field).is_some_and(Value::is_null)
-    {
-        map.remove(field);
     }
 }
 
