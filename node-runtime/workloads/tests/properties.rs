@@ -91,11 +91,77 @@ fn any_json() -> BoxedStrategy<Value> {
         .boxed()
 }
 
+/// The objects of the fixtures, as written.
+fn written() -> Vec<(&'static Kind, Value)> {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
+    files.sort();
+    let texts = files.iter().map(|f| std::fs::read_to_string(f).unwrap());
+    let values = texts.flat_map(|t| serde_saphyr::from_multiple::<Value>(&t).unwrap());
+    let items = values.flat_map(|v| match v.get("items") {
+        Some(Value::Array(items)) => items.clone(),
+        _ => vec![v],
+    });
+    let kind = |v: &Value| skerry_machinery::by_kind(v["apiVersion"].as_str()?, v["kind"].as_str()?);
+    items.filter(|v| !v.is_null()).map(|v| (kind(&v).unwrap(), v)).collect()
+}
+
+/// Visit the parts of a value; at the wanted one, in order, put another value,
+/// or nothing.
+fn damage(value: &mut Value, left: &mut usize, with: &Option<Value>) -> bool {
+    let mut gone = None;
+    let done = match value {
+        Value::Object(map) => map.iter_mut().any(|(key, v)| damage_part(v, left, with, || gone = Some(key.clone()))),
+        Value::Array(list) => {
+            let mut at = None;
+            let done = list.iter_mut().enumerate().any(|(i, v)| damage_part(v, left, with, || at = Some(i)));
+            if let Some(i) = at {
+                list.remove(i);
+            }
+            done
+        }
+        _ => false,
+    };
+    if let (Some(key), Value::Object(map)) = (gone, value) {
+        map.shift_remove(&key);
+    }
+    done
+}
+
+fn damage_part(v: &mut Value, left: &mut usize, with: &Option<Value>, remove: impl FnOnce()) -> bool {
+    if *left > 0 {
+        *left -= 1;
+        return damage(v, left, with);
+    }
+    match with {
+        Some(new) => *v = new.clone(),
+        None => remove(),
+    }
+    true
+}
+
+/// A real object, with up to three parts gone or replaced.
+fn damaged() -> BoxedStrategy<(&'static Kind, Value)> {
+    let hits = prop::collection::vec((0usize..120, prop::option::weighted(0.3, leaf())), 0..4);
+    (prop::sample::select(written()), hits)
+        .prop_map(|((kind, mut object), hits)| {
+            for (mut at, with) in hits {
+                damage(&mut object, &mut at, &with);
+            }
+            (kind, object)
+        })
+        .boxed()
+}
+
+fn either() -> BoxedStrategy<(&'static Kind, Value)> {
+    prop_oneof![3 => damaged(), 1 => any_object()].boxed()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn twice_is_once((kind, object) in any_object(), lax in any::<bool>()) {
+    fn twice_is_once((kind, object) in either(), lax in any::<bool>()) {
         let validation = if lax { FieldValidation::Ignore } else { FieldValidation::Strict };
         let mut first = object;
         if admit(kind, &mut first, None, validation).is_ok() {
@@ -129,12 +195,13 @@ fn many_made_objects_are_admitted() {
     use proptest::{strategy::ValueTree, test_runner::TestRunner};
     let mut runner = TestRunner::deterministic();
     let mut admitted = std::collections::BTreeMap::<&str, u32>::new();
-    for _ in 0..1500 {
-        let (kind, mut object) = any_object().new_tree(&mut runner).unwrap().current();
+    let made = either();
+    for _ in 0..600 {
+        let (kind, mut object) = made.new_tree(&mut runner).unwrap().current();
         let ok = admit(kind, &mut object, None, FieldValidation::Ignore).is_ok();
         *admitted.entry(kind.kind).or_default() += u32::from(ok);
     }
-    assert!(admitted.values().filter(|n| **n > 0).count() >= 12, "{admitted:?}");
+    assert!(admitted.values().filter(|n| **n >= 5).count() >= 12, "{admitted:?}");
 }
 
 #[test]

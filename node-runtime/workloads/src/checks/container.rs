@@ -273,7 +273,7 @@ fn mounts(c: &Container, volumes: &BTreeSet<&str>, field: &str, out: &mut Causes
 
 fn absolute(path: &str) -> bool {
     path.starts_with('/')
-        && path.trim_matches('/') != ""
+        && !path.trim_matches('/').is_empty()
         && !path.contains(['\0', ':', '\n'])
         && path.split('/').all(|p| p != "..")
 }
