@@ -1,5 +1,7 @@
 //! Admission of one object: shape, defaults, values, changes.
 
+use std::io;
+
 use serde_json::Value;
 use skerry_machinery::{ApiError, Cause, Kind, Reason};
 
@@ -51,6 +53,10 @@ pub fn admit(
         return Err(walk.out.list);
     }
     defaults::apply(kind, object, old);
+    if json_bytes(object) > OBJECT_BYTES_MAX {
+        walk.out.forbidden("", format!("the object has more than {OBJECT_BYTES_MAX} bytes"));
+        return Err(walk.out.list);
+    }
     checks::object(kind, object, &mut walk.out);
     if let Some(old) = old.filter(|_| walk.out.list.is_empty()) {
         // What was stored by an older version may lack defaults.
@@ -72,6 +78,23 @@ pub fn admit_status(kind: &'static Kind, object: &Value) -> Result<(), Vec<Cause
         out.invalid("status", kind.kind, why);
     }
     if out.list.is_empty() { Ok(()) } else { Err(out.list) }
+}
+
+/// Size as JSON, without keeping the text.
+fn json_bytes(object: &Value) -> usize {
+    struct Count(usize);
+    impl io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // Counting does not fail, and a `Value` can always be written.
+    serde_json::to_writer(&mut count, object).map_or(usize::MAX, |()| count.0)
 }
 
 fn type_meta(kind: &Kind, object: &mut Value, out: &mut Causes) {

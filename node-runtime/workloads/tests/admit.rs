@@ -694,6 +694,13 @@ fn status_has_the_form_of_its_type() {
 }
 
 #[test]
+fn a_huge_object_is_refused() {
+    let big = |bytes: usize| container(json!({"args": ["x".repeat(bytes)]}));
+    accepted(kind("", "Pod"), big(1_400_000));
+    refused(kind("", "Pod"), vec![(big(1_500_000), "", "more than 1500000 bytes")]);
+}
+
+#[test]
 fn many_mistakes_are_a_bounded_answer() {
     let fields: serde_json::Map<String, Value> = (0..5000).map(|i| (format!("x{i}"), json!(1))).collect();
     let d = kind("apps", "Deployment");
