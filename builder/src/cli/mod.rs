@@ -14,6 +14,7 @@ pub mod new;
 pub mod publish;
 pub mod verify;
 pub mod vm;
+pub mod workloads;
 
 use std::path::PathBuf;
 
@@ -81,6 +82,8 @@ pub enum Command {
     Vm(vm::Args),
     /// Work with app images
     App(app::Args),
+    /// Check Kubernetes manifests
+    Workloads(workloads::Args),
     /// List the built-in boards
     Boards(boards::Args),
     /// Print a completion script for a shell
@@ -123,6 +126,7 @@ impl Cli {
             Command::Publish(args) => publish::run(args, &ctx),
             Command::Vm(args) => vm::run(args, &ctx),
             Command::App(args) => app::run(args, &ctx),
+            Command::Workloads(args) => workloads::run(args, &ctx),
             Command::Boards(args) => boards::run(args, &ctx),
             Command::Completions(args) => completions::run(args, &ctx),
             Command::Man(args) => man::run(args, &ctx),

@@ -1,6 +1,8 @@
 //! Which images the workloads need.
 
-use crate::{Object, Origin, Workload};
+use serde_json::Value;
+
+use crate::{Origin, Workload, pod_of, template::full_path};
 
 /// One use of an image.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,14 +20,15 @@ pub struct ImageUse {
 pub fn images_used(workloads: &[Workload]) -> Vec<ImageUse> {
     let mut uses = vec![];
     for w in workloads {
-        let Object::Deployment(d) = &w.object else { continue };
-        let containers = d.spec.as_ref().and_then(|s| s.template.spec.as_ref()).map(|p| p.containers.as_slice());
-        for (i, c) in containers.unwrap_or_default().iter().enumerate() {
-            uses.push(ImageUse {
-                image: c.image.clone().unwrap_or_default(),
-                origin: w.origin.clone(),
-                field: format!("spec.template.spec.containers[{i}].image"),
-            });
+        let Some(spec) = pod_of(w.kind, &w.value).and_then(|p| p.get("spec")) else { continue };
+        for list in ["initContainers", "containers"] {
+            for (i, c) in spec.get(list).and_then(Value::as_array).into_iter().flatten().enumerate() {
+                uses.push(ImageUse {
+                    image: c.get("image").and_then(Value::as_str).unwrap_or("").to_owned(),
+                    origin: w.origin.clone(),
+                    field: full_path(w.kind, &format!("spec.{list}[{i}].image")),
+                });
+            }
         }
     }
     uses

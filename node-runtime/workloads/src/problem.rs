@@ -44,29 +44,3 @@ impl fmt::Display for Problem {
         write!(f, ": {}", self.message)
     }
 }
-
-/// Collects the problems of one document.
-pub(crate) struct Collector<'a> {
-    origin: &'a Origin,
-    object: String,
-    /// What was found so far.
-    pub(crate) problems: Vec<Problem>,
-}
-
-impl<'a> Collector<'a> {
-    /// No problem so far.
-    pub(crate) fn new(origin: &'a Origin, object: String) -> Self {
-        Self { origin, object, problems: vec![] }
-    }
-
-    /// Note a problem with `field`.
-    pub(crate) fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
-        self.problems.push(Problem {
-            file: self.origin.file.clone(),
-            document: self.origin.document,
-            object: self.object.clone(),
-            field: field.into(),
-            message: message.into(),
-        });
-    }
-}
