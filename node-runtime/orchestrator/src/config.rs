@@ -33,8 +33,6 @@ pub struct Config {
     pub nft: PathBuf,
     /// cgroup below which each pod gets its own, as the OCI runtime takes it.
     pub cgroup_parent: String,
-    /// Name of the link that carries the node's address in the pod network.
-    pub pod_link: String,
     /// First three octets of the pod network, a /24.
     pub pod_network: [u8; 3],
     /// Node name; `None`: the host name.
@@ -70,7 +68,6 @@ impl Default for Config {
             oci_runtime: "/usr/bin/crun".into(),
             nft: "/usr/sbin/nft".into(),
             cgroup_parent: "/system.slice/containerd.service/pods".into(),
-            pod_link: "skerry0".into(),
             pod_network: [10, 244, 0],
             node_name: None,
             cluster_dns: None,

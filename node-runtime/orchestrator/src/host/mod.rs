@@ -191,7 +191,7 @@ fn host_ip(config: &Config) -> Ipv4Addr {
     let found = nix::ifaddrs::getifaddrs().ok().and_then(|mut all| {
         all.find_map(|i| {
             let ip = i.address?.as_sockaddr_in()?.ip();
-            (i.interface_name != config.pod_link && !ip.is_loopback() && !ip.is_link_local()).then_some(ip)
+            (ip != config.gateway() && !ip.is_loopback() && !ip.is_link_local()).then_some(ip)
         })
     });
     found.unwrap_or_else(|| config.gateway())
@@ -200,7 +200,7 @@ fn host_ip(config: &Config) -> Ipv4Addr {
 impl Host for Node {
     async fn ensure_base(&mut self) -> anyhow::Result<()> {
         self.follow_name_servers();
-        Ok(links::ensure_base(&self.config.pod_link, self.config.gateway()).await?)
+        Ok(links::ensure_base(self.config.gateway()).await?)
     }
 
     fn host_ip(&self) -> Ipv4Addr {

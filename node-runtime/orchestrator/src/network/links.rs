@@ -1,8 +1,8 @@
 //! Links, addresses and routes through rtnetlink.
 //!
-//! A dummy link carries the node's address in the pod network. Each pod has a
-//! veth pair; the node has a route to the pod's one address over it, and the
-//! pod a default route to the node's address. The node answers ARP for that
+//! The loopback link carries the node's address in the pod network. Each pod
+//! has a veth pair; the node has a route to the pod's one address over it, and
+//! the pod a default route to the node's address. The node answers ARP for that
 //! address on every link, as Linux does for all its addresses.
 
 use std::{
@@ -13,13 +13,15 @@ use std::{
 };
 
 use rtnetlink::{
-    Handle, LinkDummy, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
+    Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
     packet_route::{link::LinkAttribute, route::RouteScope},
 };
 use skerry_platform::netns;
 
 /// Prefix of the virtual addresses of services.
 const SERVICES: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 96, 0, 0), 16);
+/// Link of the node's own addresses.
+const LOOPBACK: &str = "lo";
 /// What the names of the node's ends of the pods' links begin with.
 pub(crate) const HOST_LINKS: &str = "skp";
 /// Name of a pod's interface inside the pod.
@@ -105,31 +107,29 @@ pub(crate) fn host_link(uid: &str) -> String {
     format!("{HOST_LINKS}{short}")
 }
 
-/// The link that carries the node's address, the services' route, forwarding.
-/// Safe to repeat; does nothing where all is there.
-pub(crate) async fn ensure_base(link: &str, gateway: Ipv4Addr) -> Result<(), LinkError> {
+/// The node's address in the pod network, the services' route, forwarding. Safe
+/// to repeat; changes nothing where all is there.
+pub(crate) async fn ensure_base(gateway: Ipv4Addr) -> Result<(), LinkError> {
     let nl = Netlink::open()?;
-    if nl.index(link).await.is_err() {
-        nl.handle.link().add(LinkDummy::new(link).build()).execute().await.map_err(refused("create", link))?;
-    }
-    let index = nl.index(link).await?;
+    let index = nl.index(LOOPBACK).await?;
     let up = LinkUnspec::new_with_index(index).up().build();
-    nl.handle.link().set(up).execute().await.map_err(refused("set up", link))?;
+    nl.handle.link().set(up).execute().await.map_err(refused("set up", LOOPBACK))?;
     nl.handle
         .address()
         .add(index, IpAddr::V4(gateway), 32)
         .replace()
         .execute()
         .await
-        .map_err(refused("set the address of", link))?;
-    // Without it, clients on the node would have no source address for a
-    // service where there is no default route.
+        .map_err(refused("set the pods' gateway on", LOOPBACK))?;
+    // Without it, clients on the node would have no way to a service where
+    // there is no default route. Only unserved packets would ever go there, and
+    // those are rejected.
     let route = RouteMessageBuilder::<Ipv4Addr>::new()
         .destination_prefix(SERVICES.0, SERVICES.1)
         .output_interface(index)
         .pref_source(gateway)
         .build();
-    nl.handle.route().add(route).replace().execute().await.map_err(refused("set the services' route on", link))?;
+    nl.handle.route().add(route).replace().execute().await.map_err(refused("set the services' route on", LOOPBACK))?;
     sysctl("net/ipv4/ip_forward", "1")
 }
 
@@ -176,8 +176,8 @@ fn inside(peer: &str, ip: Ipv4Addr, gateway: Ipv4Addr) -> Result<(), LinkError> 
         .map_err(io("start", Path::new("a runtime in the pod's namespace")))?;
     runtime.block_on(async {
         let nl = Netlink::open()?;
-        let lo = LinkUnspec::new_with_index(nl.index("lo").await?).up().build();
-        nl.handle.link().set(lo).execute().await.map_err(refused("set up", "lo"))?;
+        let lo = LinkUnspec::new_with_index(nl.index(LOOPBACK).await?).up().build();
+        nl.handle.link().set(lo).execute().await.map_err(refused("set up", LOOPBACK))?;
         let index = nl.index(peer).await?;
         let named = LinkMessageBuilder::<LinkUnspec>::new()
             .index(index)
