@@ -1,3 +1,5 @@
+//! Bodies as clients send them, and bodies that nobody should send.
+
 #![allow(clippy::unwrap_used)]
 use k8s_pb::{
     api::{

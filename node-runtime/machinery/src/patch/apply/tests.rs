@@ -1,3 +1,5 @@
+//! Server-side apply as Kubernetes is known to do it.
+
 #![allow(clippy::unwrap_used)]
 use serde_json::json;
 
