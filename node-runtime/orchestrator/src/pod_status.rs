@@ -90,8 +90,8 @@ fn phase(v: &View<'_>) -> &'static str {
     };
     // A deleted pod has come to its end when nothing of it runs, whatever its
     // restart policy.
-    if pod.deletion_grace_secs.is_some() && !all.is_empty() && all.iter().all(|c| code(&c).is_some()) {
-        return if all.iter().all(|c| code(&c) == Some(0)) { "Succeeded" } else { "Failed" };
+    if pod.deletion_grace_secs.is_some() && !all.is_empty() && all.iter().all(|c| code(c).is_some()) {
+        return if all.iter().all(|c| code(c) == Some(0)) { "Succeeded" } else { "Failed" };
     }
     let started = |c: &Want| observed.attempts.contains_key(&failure_key(&pod.uid, Some(&c.name)));
     if pod.with_role(Role::Main).any(started) { "Running" } else { before }
