@@ -123,6 +123,7 @@ pub fn node_config(spec: &ImageSpec, board: &BoardSpec, apps: Vec<BakedApp>) -> 
             checks: checks.collect(),
         },
         status_listen: spec.node.status_listen.clone(),
+        api: None,
         reserved: Reserved {
             memory_bytes: spec.node.reserved_memory_mib << 20,
             cpu_millis: spec.node.reserved_cpu_millis,

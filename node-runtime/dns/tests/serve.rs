@@ -26,14 +26,23 @@ fn zone(name: &str, ip: &str) -> Arc<Zone> {
 async fn start(domain: &str, settings: Settings) -> (Server, SocketAddr, JoinHandle<()>) {
     let server = Server::new(domain).unwrap();
     server.set(settings);
-    let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let at = udp.local_addr().unwrap();
-    let tcp = TcpListener::bind(at).await.unwrap();
+    let (udp, tcp, at) = sockets().await;
     let (s, udp) = (server.clone(), Arc::new(udp));
     let task = tokio::spawn(async move {
         let _ = tokio::join!(s.serve_udp(udp), s.serve_tcp(tcp));
     });
     (server, at, task)
+}
+
+/// Two sockets with the same number; that of TCP may be somebody else's.
+async fn sockets() -> (UdpSocket, TcpListener, SocketAddr) {
+    loop {
+        let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let at = udp.local_addr().unwrap();
+        if let Ok(tcp) = TcpListener::bind(at).await {
+            return (udp, tcp, at);
+        }
+    }
 }
 
 fn question(name: &str) -> Message {

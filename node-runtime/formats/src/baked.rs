@@ -29,6 +29,9 @@ pub struct NodeConfig {
     /// Address and port for the read-only status page, such as
     /// `0.0.0.0:9180`; `None`: not served.
     pub status_listen: Option<String>,
+    /// The Kubernetes API; `None`: not served.
+    #[serde(default)]
+    pub api: Option<ApiConfig>,
     /// Node resources that workloads may not use.
     pub reserved: Reserved,
     /// Baked app images.
@@ -38,6 +41,27 @@ pub struct NodeConfig {
 impl Document for NodeConfig {
     const NAME: &'static str = "skerry-node-config";
     const VERSION: u32 = 1;
+}
+
+/// The Kubernetes API of the node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiConfig {
+    /// Address and port, such as `0.0.0.0:6443`.
+    pub listen: String,
+    /// Bearer tokens that the node takes.
+    #[serde(default)]
+    pub tokens: Vec<ApiToken>,
+}
+
+/// A bearer token, by its hash: whoever reads the image learns nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiToken {
+    /// Whose it is, for logs.
+    pub user: String,
+    /// `admin`, `deploy` or `view`.
+    pub role: String,
+    /// SHA-256 of the token, hex.
+    pub sha256: String,
 }
 
 /// Update source and rhythm.

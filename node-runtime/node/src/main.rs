@@ -64,7 +64,7 @@ fn log() {
 }
 
 fn orchestrator() -> anyhow::Result<()> {
-    skerry_orchestrator::run(skerry_orchestrator::Config::default())
+    skerry_cluster::run(skerry_cluster::Config::default())
 }
 
 fn status(root: PathBuf, json: bool) -> anyhow::Result<()> {

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1 as core;
 use skerry_formats::ObjectDigest;
 use skerry_formats::baked::{AppConfig, BakedApp};
 
-use crate::desired::Deployment;
+use crate::desired::Workload;
 
 /// Namespace and name.
 pub type Name = (String, String);
@@ -31,8 +31,8 @@ pub struct Input {
     pub claims: BTreeMap<Name, PathBuf>,
     /// Images by the reference that pods use.
     pub images: BTreeMap<String, ImageState>,
-    /// Baked Deployments, for the status document.
-    pub deployments: Vec<Deployment>,
+    /// Baked workloads, for the status document.
+    pub workloads: Vec<Workload>,
     /// What is wrong with the manifests, one line each.
     pub errors: Vec<String>,
 }

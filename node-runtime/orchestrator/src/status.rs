@@ -6,7 +6,7 @@ use skerry_formats::{
 };
 
 use crate::{
-    desired::{Deployment, Desired, Pod, Role},
+    desired::{Desired, Pod, Role, Workload},
     executor::Memory,
     observed::{Observed, State, failure_key},
     probes::{Kind, Prober},
@@ -32,18 +32,17 @@ pub(crate) fn document(v: &View<'_>, now: f64) -> OrchestratorStatus {
         heartbeat_secs: now as u64,
         containerd_error: v.containerd_error.map(Into::into),
         manifest_errors: v.manifest_errors.to_vec(),
-        workloads: v.desired.deployments.iter().map(|d| workload(v, d)).collect(),
+        workloads: v.desired.workloads.iter().map(|d| workload(v, d)).collect(),
         events: v.memory.events.iter().cloned().collect(),
     }
 }
 
-fn workload(v: &View<'_>, d: &Deployment) -> WorkloadStatus {
-    let pods: Vec<&Pod> =
-        v.desired.pods.values().filter(|p| p.namespace == d.namespace && p.deployment == d.name).collect();
+fn workload(v: &View<'_>, d: &Workload) -> WorkloadStatus {
+    let pods: Vec<&Pod> = v.desired.pods.values().filter(|p| d.pods.contains(&p.uid)).collect();
     // What cannot be seen does not count as Ready.
     let is_ready = |p: &&Pod| v.containerd_error.is_none() && v.observed.pod_ready(p);
     let ready = pods.iter().copied().filter(is_ready).count() as u32;
-    let of_this = |c: &&crate::observed::Container| c.labels.namespace == d.namespace && c.labels.deployment == d.name;
+    let of_this = |c: &&crate::observed::Container| d.pods.contains(&c.labels.pod_uid);
     let message = if ready == d.replicas {
         String::new()
     } else if let Some(e) = v.containerd_error {
@@ -53,7 +52,7 @@ fn workload(v: &View<'_>, d: &Deployment) -> WorkloadStatus {
         first.unwrap_or_else(|| format!("{ready} of {} pods are Ready", d.replicas))
     };
     WorkloadStatus {
-        kind: "Deployment".into(),
+        kind: d.kind.clone(),
         namespace: d.namespace.clone(),
         name: d.name.clone(),
         desired: d.replicas,

@@ -160,15 +160,16 @@ impl Client {
 }
 
 impl Exec {
-    /// Its exit status, once it has ended.
-    ///
-    /// # Errors
-    /// containerd does not answer.
-    pub async fn wait(&self) -> Result<u32, RuntimeError> {
-        let request = WaitRequest { container_id: self.container.clone(), exec_id: self.id.clone() };
-        let mut tasks = TasksClient::new(self.client.events.clone());
-        let ended = tasks.wait(self.client.request(request)).await;
-        Ok(ended.map_err(self.client.error("exec", &self.container))?.into_inner().exit_status)
+    /// Its exit status, once it has ended; an error if containerd does not
+    /// answer. Holds nothing of this value.
+    pub fn waiter(&self) -> impl Future<Output = Result<u32, RuntimeError>> + Send + 'static {
+        let (client, container) = (self.client.clone(), self.container.clone());
+        let request = WaitRequest { container_id: container.clone(), exec_id: self.id.clone() };
+        async move {
+            let mut tasks = TasksClient::new(client.events.clone());
+            let ended = tasks.wait(client.request(request)).await;
+            Ok(ended.map_err(client.error("exec", &container))?.into_inner().exit_status)
+        }
     }
 
     async fn wait_and_read(&mut self, output: &mut Vec<u8>) -> Result<u32, RuntimeError> {

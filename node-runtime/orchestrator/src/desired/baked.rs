@@ -7,16 +7,16 @@ use std::sync::Arc;
 use k8s_openapi::{api::apps::v1 as apps, api::core::v1 as core, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use sha2::{Digest, Sha256};
 use skerry_formats::baked::NodeConfig;
-use skerry_workloads::{Object, Workload};
+use skerry_workloads::Object;
 
-use super::Deployment;
+use super::Workload;
 use crate::input::{Input, baked_images};
 
 /// Annotation with the name of the Deployment.
 pub const DEPLOYMENT: &str = "skerry.io/baked-deployment";
 
 /// Everything that the image brings.
-pub fn input(workloads: &[Workload], node: &NodeConfig) -> Input {
+pub fn input(workloads: &[skerry_workloads::Workload], node: &NodeConfig) -> Input {
     let mut input = Input { images: baked_images(&node.apps), ..Input::default() };
     for w in workloads {
         match &w.object {
@@ -37,6 +37,7 @@ fn deployment(d: &apps::Deployment, input: &mut Input) {
     let place = format!("{namespace}/{name}");
     let text = serde_json::to_vec(&spec.template).unwrap_or_default();
     let hash = Sha256::new().chain_update(place).chain_update(text).finalize();
+    let pods = (0..replicas).map(|n| uid(&hash, n)).collect();
     for n in 0..replicas {
         let meta = spec.template.metadata.clone().unwrap_or_default();
         let mut annotations = meta.annotations.unwrap_or_default();
@@ -52,7 +53,8 @@ fn deployment(d: &apps::Deployment, input: &mut Input) {
         let pod = core::Pod { metadata, spec: spec.template.spec.clone(), status: None };
         input.pods.push(Arc::new(pod));
     }
-    input.deployments.push(Deployment { namespace, name, replicas });
+    let kind = "Deployment".into();
+    input.workloads.push(Workload { kind, namespace, name, replicas, pods });
 }
 
 /// A UUID that follows from template and number.

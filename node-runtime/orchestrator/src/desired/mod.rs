@@ -33,19 +33,23 @@ pub struct Desired {
     pub pods: BTreeMap<String, Pod>,
     /// Services in order of their names.
     pub services: Vec<Service>,
-    /// Deployments for the status document.
-    pub deployments: Vec<Deployment>,
+    /// Workloads for the status document.
+    pub workloads: Vec<Workload>,
 }
 
-/// A baked Deployment, as far as it is not in its pods.
+/// A baked workload, as far as the status document tells of it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Deployment {
+pub struct Workload {
+    /// Kubernetes kind.
+    pub kind: String,
     /// Namespace.
     pub namespace: String,
     /// Name.
     pub name: String,
     /// Pods wanted.
     pub replicas: u32,
+    /// Uids of its pods, as far as they are of its newest template.
+    pub pods: BTreeSet<String>,
 }
 
 /// Build the desired state; with one line for each Service that cannot be.
@@ -54,7 +58,7 @@ pub fn build(input: &Input) -> (Desired, Vec<String>) {
     let pods = input.pods.iter().map(|p| from_object(p, &sources));
     let mut desired = Desired {
         pods: pods.map(|p| (p.uid.clone(), p)).collect(),
-        deployments: input.deployments.clone(),
+        workloads: input.workloads.clone(),
         ..Desired::default()
     };
     let mut problems = vec![];

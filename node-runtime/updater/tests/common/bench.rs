@@ -192,6 +192,7 @@ impl Node {
             update: Some(UpdateConfig { url: self.url.clone(), channel: CHANNEL.into(), check_interval_secs: 600 }),
             health: HealthConfig { timeout_secs: 300, stable_secs: 20, checks: self.checks.clone() },
             status_listen: None,
+            api: None,
             reserved: Reserved { memory_bytes: 0, cpu_millis: 0 },
             apps: vec![],
         };
