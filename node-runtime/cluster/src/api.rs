@@ -20,6 +20,8 @@ use crate::{Config, backend::NodeBackend, baked::Baked, node};
 
 /// How often certificates are looked at: addresses change, years pass.
 const RENEWAL: Duration = Duration::from_secs(3600);
+/// Mark in the folder that is gone after a reboot.
+const STARTED: &str = "started";
 
 /// Begin to serve, if the image says so.
 ///
@@ -81,18 +83,18 @@ async fn renew(pki: Pki, tls: Tls, name: String) {
     }
 }
 
-/// Was the node booted since the last start of this process? Only the first
-/// one after a boot finds no mark.
+/// Was the node booted since the last start of this process? Until
+/// [`note_start`] is called.
 pub(crate) fn first_since_boot(run_dir: &Path) -> bool {
-    let mark = run_dir.join("started");
-    if mark.exists() {
-        return false;
-    }
-    let made = fs::create_dir_all(run_dir).and_then(|()| fs::write(&mark, b""));
+    !run_dir.join(STARTED).exists()
+}
+
+/// From now on, starts are no longer the first.
+pub(crate) fn note_start(run_dir: &Path) {
+    let made = fs::create_dir_all(run_dir).and_then(|()| fs::write(run_dir.join(STARTED), b""));
     if let Err(e) = made {
-        tracing::warn!("{}: {e}", mark.display());
+        tracing::warn!("{}: {e}", run_dir.join(STARTED).display());
     }
-    true
 }
 
 #[cfg(test)]
@@ -118,6 +120,7 @@ mod tests {
     fn only_the_first_start_is_the_first() {
         let d = tempfile::tempdir().unwrap();
         assert!(first_since_boot(d.path()));
+        note_start(d.path());
         assert!(!first_since_boot(d.path()));
     }
 }

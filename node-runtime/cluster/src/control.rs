@@ -85,13 +85,19 @@ impl Control {
     /// What must be there before the kubelet part starts: the node, the
     /// namespaces, what the image brings, pods for it.
     pub(crate) fn begin(&mut self) {
-        if api::first_since_boot(&self.config.run_dir) {
+        let booted = api::first_since_boot(&self.config.run_dir);
+        if booted {
             self.forget_readiness();
         }
         self.look();
         self.settle();
         self.baked_errors = self.baked.errors.clone();
-        self.baked_errors.extend(self.baked.apply(&self.registry, Timestamp::now()));
+        // A boot begins with what the image says. A restart of this process is
+        // nobody's wish and changes nothing that people did since.
+        if booted {
+            self.baked_errors.extend(self.baked.apply(&self.registry, Timestamp::now()));
+            api::note_start(&self.config.run_dir);
+        }
         self.baked_errors.iter().for_each(|e| tracing::error!("baked manifest: {e}"));
         tracing::info!("baked objects: {:?}", baked::counted(&self.baked));
         self.settle();

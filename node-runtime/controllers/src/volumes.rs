@@ -28,6 +28,8 @@ use crate::{
 const CLASS: &str = "local-path";
 /// Who makes them.
 const PROVISIONER: &str = "skerry.dev/local-path";
+/// The name that others gave such a class; manifests bring it along.
+const PROVISIONER_ELSEWHERE: &str = "rancher.io/local-path";
 /// Finalizer of a volume whose folder has to be erased before it goes.
 pub(crate) const ERASE: &str = "skerry.dev/local-path";
 /// Finalizer of a claim that pods may use.
@@ -127,7 +129,7 @@ fn bind<'o>(
     }
     let class = classes.iter().find(|c| c.name() == class_name);
     match class.map(|c| c.provisioner.as_str()) {
-        Some(PROVISIONER) => provision(run, class, claim, spec),
+        Some(PROVISIONER | PROVISIONER_ELSEWHERE) => provision(run, class, claim, spec),
         Some("kubernetes.io/no-provisioner") => {
             let text = "no persistent volumes available for this claim and no storage class is set";
             run.warn_once(&claim.stored, "FailedBinding", text.into());

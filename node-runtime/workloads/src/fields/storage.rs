@@ -44,7 +44,7 @@ pub(super) const CLASS: Shape = Obj(&[
     ("apiVersion", Str),
     ("kind", Str),
     ("metadata", META),
-    ("provisioner", OneOf(&["rancher.io/local-path"])),
+    ("provisioner", OneOf(&["skerry.dev/local-path", "rancher.io/local-path"])),
     ("reclaimPolicy", OneOf(&["Delete", "Retain"])),
     ("volumeBindingMode", OneOf(&["Immediate", "WaitForFirstConsumer"])),
     ("allowVolumeExpansion", Only(false)),
