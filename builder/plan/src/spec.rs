@@ -37,6 +37,9 @@ pub struct ImageSpec {
     /// Node settings.
     #[serde(default)]
     pub node: NodeSpec,
+    /// The Kubernetes API of the node; not served if absent.
+    #[serde(default)]
+    pub api: Option<ApiSpec>,
     /// Sizes above which the build fails.
     #[serde(default)]
     pub limits: Limits,
@@ -186,6 +189,29 @@ impl Default for NodeSpec {
             reserved_cpu_millis: default_reserved_cpu(),
         }
     }
+}
+
+/// `[api]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiSpec {
+    /// Address and port.
+    pub listen: String,
+    /// `[[api.token]]`: who may use it.
+    #[serde(default, rename = "token")]
+    pub tokens: Vec<TokenSpec>,
+}
+
+/// `[[api.token]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenSpec {
+    /// Whose it is.
+    pub user: String,
+    /// `admin`, `deploy` or `view`.
+    pub role: String,
+    /// SHA-256 of the token, hex (`skerry keys token` makes both).
+    pub sha256: String,
 }
 
 /// `[limits]`: the build fails above these.

@@ -16,7 +16,9 @@ use ed25519_dalek::{
     pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, spki::der::pem::LineEnding},
 };
 use jiff::{SignedDuration, Timestamp};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rand_core::CryptoRngCore;
+use sha2::{Digest as _, Sha256};
 use skerry_formats::{FormatError, sign};
 use tough::schema::RoleType;
 
@@ -151,6 +153,28 @@ pub fn init(dir: &Path, root_days: u32, now: Timestamp, rng: &mut impl CryptoRng
         write_new(&temp.path().join(name), mode, &bytes)?;
     }
     move_into_place(temp.path(), &absolute)
+}
+
+/// A token for the Kubernetes API of nodes, and its SHA-256, hex. 256 random
+/// bits, so that a plain hash of it may be known to everybody.
+pub fn token(rng: &mut impl CryptoRngCore) -> (String, String) {
+    let mut secret = [0; 32];
+    rng.fill_bytes(&mut secret);
+    // The start lets secret scanners find it.
+    let token = format!("skerry_{}", URL_SAFE_NO_PAD.encode(secret));
+    let sha256 = hex::encode(Sha256::digest(&token));
+    (token, sha256)
+}
+
+/// Write a token; a file that is there stays.
+///
+/// # Errors
+/// [`KeysError::Exists`], or it cannot be written.
+pub fn write_token(path: &Path, token: &str) -> Result<(), KeysError> {
+    if path.symlink_metadata().is_ok() {
+        return Err(KeysError::Exists(path.into()));
+    }
+    write_new(path, 0o600, format!("{token}\n").as_bytes())
 }
 
 /// Name, mode and content of a file to write.

@@ -3,13 +3,13 @@
 
 use skerry_formats::{
     Sequence, baked,
-    baked::{BakedApp, HealthCheck, HealthConfig, NodeConfig, Reserved, UpdateConfig},
+    baked::{ApiConfig, ApiToken, BakedApp, HealthCheck, HealthConfig, NodeConfig, Reserved, UpdateConfig},
     layout,
     versioned::Document as _,
 };
 use skerry_plan::{
     board::{Arch, BoardSpec},
-    spec::ImageSpec,
+    spec::{ApiSpec, ImageSpec, TokenSpec},
 };
 
 use super::model::{Entry, Origin, Tree};
@@ -123,13 +123,19 @@ pub fn node_config(spec: &ImageSpec, board: &BoardSpec, apps: Vec<BakedApp>) -> 
             checks: checks.collect(),
         },
         status_listen: spec.node.status_listen.clone(),
-        api: None,
+        api: spec.api.as_ref().map(api_config),
         reserved: Reserved {
             memory_bytes: spec.node.reserved_memory_mib << 20,
             cpu_millis: spec.node.reserved_cpu_millis,
         },
         apps,
     }
+}
+
+fn api_config(api: &ApiSpec) -> ApiConfig {
+    let token =
+        |t: &TokenSpec| ApiToken { user: t.user.clone(), role: t.role.clone(), sha256: t.sha256.clone() };
+    ApiConfig { listen: api.listen.clone(), tokens: api.tokens.iter().map(token).collect() }
 }
 
 /// Text of `os-release`. systemd-boot sorts by its `VERSION_ID`, so the same

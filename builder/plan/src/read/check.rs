@@ -110,6 +110,14 @@ pub(crate) fn listen(s: &str) -> Result<(), String> {
     s.parse::<SocketAddr>().map(|_| ()).map_err(|_| "must be ADDRESS:PORT, such as 0.0.0.0:9180 or [::]:9180".into())
 }
 
+/// Role of a user of the node's Kubernetes API.
+pub(crate) fn role(s: &str) -> Result<(), String> {
+    match s {
+        "admin" | "deploy" | "view" => Ok(()),
+        _ => Err("must be admin, deploy or view".into()),
+    }
+}
+
 /// One kernel argument; those that the builder sets itself are refused.
 pub(crate) fn kernel_arg(s: &str) -> Result<(), String> {
     if s.is_empty() || s.contains(|c: char| c.is_whitespace() || c.is_control()) {

@@ -23,6 +23,7 @@ const FIELDS: &[Field] = &[
     may("update", Type::Table(UPDATE)),
     may("health", Type::Table(HEALTH)),
     may("node", Type::Table(NODE)),
+    may("api", Type::Table(API)),
     may("limits", Type::Table(LIMITS)),
     may("kernel", Type::Table(KERNEL)),
 ];
@@ -64,6 +65,14 @@ const NODE: &[Field] = &[
     may("status_listen", Type::Str(check::listen)),
     may("reserved_memory_mib", Type::Int(0, 1 << 20)),
     may("reserved_cpu_millis", Type::Int(0, 1_000_000)),
+];
+
+const API: &[Field] = &[must("listen", Type::Str(check::listen)), may("token", Type::Tables(TOKEN))];
+
+const TOKEN: &[Field] = &[
+    must("user", Type::Str(check::name63)),
+    must("role", Type::Str(check::role)),
+    must("sha256", Type::Str(check::sha256)),
 ];
 
 const LIMITS: &[Field] =
