@@ -98,23 +98,20 @@ pub async fn read(body: Body) -> Result<Bytes, ApiError> {
                 return Err(ApiError::new(Reason::RequestEntityTooLarge, why));
             }
             Some(Ok(piece)) => {
-                reserve(&mut held, all.len() + piece.len(), end.min(Instant::now() + silence)).await?;
+                reserve(&mut held, all.len() + piece.len())?;
                 all.extend_from_slice(&piece);
             }
         }
     }
 }
 
-/// Make sure that a body may have so many bytes.
-async fn reserve(held: &mut Option<SemaphorePermit<'static>>, bytes: usize, until: Instant) -> Result<(), ApiError> {
+/// Make sure that a body may have so many bytes. It does not wait: bodies that
+/// wait for each other would all wait.
+fn reserve(held: &mut Option<SemaphorePermit<'static>>, bytes: usize) -> Result<(), ApiError> {
     let more = bytes.div_ceil(1024).saturating_sub(held.as_ref().map_or(0, SemaphorePermit::num_permits));
-    if more == 0 {
-        return Ok(());
-    }
     let more = u32::try_from(more).unwrap_or(u32::MAX);
-    let busy = || ApiError::new(Reason::TooManyRequests, "too many large requests at a time; try again later");
-    let permit = timeout_at(until, BODIES.acquire_many(more)).await;
-    let permit = permit.map_err(|_| busy())?.map_err(|_| busy())?;
+    let busy = |_| ApiError::new(Reason::TooManyRequests, "too many large requests at a time; try again later");
+    let permit = BODIES.try_acquire_many(more).map_err(busy)?;
     match held {
         Some(held) => held.merge(permit),
         None => *held = Some(permit),
