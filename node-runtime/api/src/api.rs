@@ -8,11 +8,11 @@ use std::{
     time::Instant,
 };
 
-use aws_lc_rs::digest;
 use axum::{
     body::Body,
     http::{HeaderMap, HeaderValue, Method, Request, Response, header},
 };
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use skerry_machinery::{ApiError, KINDS, Reason, Source};
@@ -24,6 +24,7 @@ use crate::{
     discovery,
     http::{self, Accept, ContentType, Format, Query, Route},
     metrics::Metrics,
+    openapi,
     pki::Subject,
     rest,
 };
@@ -166,6 +167,7 @@ impl Api {
         let missing = || ApiError::new(Reason::NotFound, "the server could not find the requested resource");
         let offered = match route {
             Route::CoreVersions | Route::Groups => &[Format::Json, Format::Discovery][..],
+            Route::OpenApiV2 => &[Format::Json, Format::OpenApiProtobuf],
             _ => &[Format::Json],
         };
         let text = matches!(route, Route::Health(_) | Route::Metrics);
@@ -182,10 +184,16 @@ impl Api {
             Route::Groups => discovery::group_list(),
             Route::Group(name) => discovery::group(&name).ok_or_else(missing)?,
             Route::Resources(group, version) => discovery::resources(&group, &version).ok_or_else(missing)?,
-            Route::OpenApiV2 => return self.parts.openapi.v2.clone().map(|b| http::json(200, b)).ok_or_else(missing),
-            Route::OpenApiV3(path) if path.is_empty() => self.parts.openapi.index().ok_or_else(missing)?,
+            Route::OpenApiV2 => {
+                let protobuf = format == Format::OpenApiProtobuf;
+                let form = if protobuf { openapi::Form::Protobuf } else { openapi::Form::Json };
+                let form_name = if protobuf { http::OPENAPI_PROTOBUF_TYPE } else { JSON };
+                return self.parts.openapi.v2(form).map(|b| kept(b, form_name, headers, None)).ok_or_else(missing);
+            }
             Route::OpenApiV3(path) => {
-                return self.parts.openapi.v3.get(&path).cloned().map(|b| http::json(200, b)).ok_or_else(missing);
+                let openapi = &self.parts.openapi;
+                let bytes = if path.is_empty() { openapi.index() } else { openapi.v3(&path) };
+                return bytes.map(|b| kept(b, JSON, headers, call.query.get("hash"))).ok_or_else(missing);
             }
             Route::Review(_) | Route::Objects(_) => return Err(method_not_allowed()),
         };
@@ -242,17 +250,29 @@ async fn review_answer(
     Ok(http::json(201, answer.to_string()))
 }
 
-/// The aggregated discovery document; clients keep it by its ETag.
+const JSON: &str = "application/json";
+
+/// The aggregated discovery document.
 fn aggregated(core: bool, headers: &HeaderMap) -> Response<Body> {
-    let document = discovery::aggregated(core).to_string();
-    let etag = format!("\"{}\"", hex::encode_upper(digest::digest(&digest::SHA256, document.as_bytes())));
+    let form = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+    kept(discovery::aggregated(core).to_string().into(), form, headers, None)
+}
+
+/// A document that clients keep by its ETag; without asking again, if its
+/// address holds its hash.
+fn kept(document: Bytes, form: &'static str, headers: &HeaderMap, asked: Option<&str>) -> Response<Body> {
+    let hash = openapi::hash(&document);
+    let etag = format!("\"{hash}\"");
     let known = headers.get(header::IF_NONE_MATCH).is_some_and(|v| v.as_bytes() == etag.as_bytes());
     let mut response = if known { http::json(304, "") } else { http::json(200, document) };
     let headers = response.headers_mut();
-    let form = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(form));
     headers.insert(header::VARY, HeaderValue::from_static("Accept"));
     headers.insert(header::ETAG, HeaderValue::from_str(&etag).expect("hex is ASCII"));
+    if asked == Some(&hash) {
+        let forever = HeaderValue::from_static("private, immutable, max-age=31536000");
+        headers.insert(header::CACHE_CONTROL, forever);
+    }
     response
 }
 

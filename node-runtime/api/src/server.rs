@@ -1,7 +1,14 @@
 //! Connections: TCP, TLS, HTTP/1.1 and HTTP/2, with a limit on everything that
 //! a client can make large or slow.
 
-use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    future::Future,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::body::Body;
 use hyper::{
@@ -26,7 +33,12 @@ use crate::{Api, pki, pki::Subject, tls::Tls};
 pub struct Limits {
     /// Connections at a time; more wait in the kernel's queue.
     pub connections: usize,
-    /// Requests at a time on one HTTP/2 connection.
+    /// Connections of one address; more are closed at once, so that nobody
+    /// takes all places.
+    pub of_one: usize,
+    /// Requests at a time on one HTTP/2 connection; client-go opens another
+    /// connection for more, as it does with Kubernetes, which has the same
+    /// limit.
     pub streams: u32,
     /// Time for TLS, and for a request's headers.
     pub handshake: Duration,
@@ -36,7 +48,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 1024, streams: 100, handshake: Duration::from_secs(10), ping: Duration::from_secs(30) }
+        Self {
+            connections: 1024,
+            of_one: 768,
+            streams: 100,
+            handshake: Duration::from_secs(10),
+            ping: Duration::from_secs(30),
+        }
     }
 }
 
@@ -55,6 +73,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub async fn serve(listener: TcpListener, tls: Tls, api: Arc<Api>, limits: Limits, stop: impl Future<Output = ()>) {
     let places = Arc::new(Semaphore::new(limits.connections));
     let limits = Arc::new(limits);
+    let callers = Callers::default();
     tokio::pin!(stop);
     loop {
         let accept = async {
@@ -65,20 +84,55 @@ pub async fn serve(listener: TcpListener, tls: Tls, api: Arc<Api>, limits: Limit
             () = &mut stop => return,
             next = accept => next,
         };
-        let tcp = match accepted {
-            Ok((tcp, _)) => tcp,
+        let (tcp, address) = match accepted {
+            Ok((tcp, address)) => (tcp, address.ip()),
             Err(error) => {
                 tracing::warn!(%error, "accepting a connection");
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
+        let Some(caller) = callers.one_more(address, limits.of_one) else {
+            tracing::debug!(%address, "too many connections");
+            continue;
+        };
         let (acceptor, api, limits) = (TlsAcceptor::from(tls.config()), api.clone(), limits.clone());
         tokio::spawn(async move {
+            let _held = (place, caller);
             let Some(stream) = handshake(tcp, acceptor, limits.handshake).await else { return };
             connection(stream, api, &limits).await;
-            drop(place);
         });
+    }
+}
+
+/// Connections by address.
+#[derive(Clone, Default)]
+struct Callers(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// Counts a connection for as long as it lives.
+struct Caller(Callers, IpAddr);
+
+impl Callers {
+    fn one_more(&self, address: IpAddr, most: usize) -> Option<Caller> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(Caller(self.clone(), address))
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        let mut counts = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.1);
+            }
+        }
     }
 }
 

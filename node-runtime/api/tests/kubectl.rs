@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use skerry_api::{Limits, OpenApi, auth::Role, auth::tokens};
 use skerry_store::StoreOptions;
-use support::{Kubectl, Server};
+use support::{Kubectl, Server, has};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
@@ -33,28 +33,24 @@ spec:
   containers: [{name: main, image: 'one:1'}]
 ";
 
-async fn server() -> Option<(Server, Kubectl)> {
+async fn server(release: &str) -> Option<(Server, Kubectl)> {
     let server = Server::with(StoreOptions::default(), OpenApi::of_kinds(), Limits::default()).await;
-    let kubectl = Kubectl::find(&server.kubeconfig())?;
+    let kubectl = Kubectl::find(release, &server.kubeconfig())?;
     Some((server, kubectl))
 }
 
-macro_rules! ok {
-    ($kubectl:expr, $input:expr, $($arg:expr),+) => {{
-        let line = [$($arg),+];
-        $kubectl.run(&line, $input).await.unwrap_or_else(|e| panic!("kubectl {}: {e}", line.join(" ")))
-    }};
-}
+with_both!(
+    reads_and_writes,
+    server_side_apply_and_conflicts,
+    watches_and_waits,
+    logs_exec_and_attach,
+    more_logs_than_one_connection_carries,
+    port_forward,
+    who_may_what
+);
 
-fn has(text: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(text.contains(part), "no {part:?} in:\n{text}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reads_and_writes() {
-    let Some((_server, k)) = server().await else { return };
+async fn reads_and_writes(release: &str) {
+    let Some((_server, k)) = server(release).await else { return };
     has(&ok!(k, "", "version"), &["Server Version: v1.34"]);
     let resources = ok!(k, "", "api-resources");
     has(&resources, &["deployments", "deploy", "apps/v1", "Deployment", "StatefulSet", "NodeMetrics"]);
@@ -91,9 +87,8 @@ async fn reads_and_writes() {
     has(&ok!(k, "", "get", "nodes.metrics.k8s.io"), &["box-1"]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn server_side_apply_and_conflicts() {
-    let Some((_server, k)) = server().await else { return };
+async fn server_side_apply_and_conflicts(release: &str) {
+    let Some((_server, k)) = server(release).await else { return };
     let apply = |manager: &'static str| ["apply", "--server-side", "--field-manager", manager, "-f", "-"];
     has(&k.run(&apply("a"), DEPLOYMENT).await.unwrap(), &["serverside-applied"]);
     let three = DEPLOYMENT.replace("replicas: 1", "replicas: 3");
@@ -104,9 +99,8 @@ async fn server_side_apply_and_conflicts() {
     has(&ok!(k, "", "get", "deploy", "web", "-o", "jsonpath={.spec.replicas}"), &["3"]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn watches_and_waits() {
-    let Some((_server, k)) = server().await else { return };
+async fn watches_and_waits(release: &str) {
+    let Some((_server, k)) = server(release).await else { return };
     ok!(k, POD, "apply", "-f", "-");
     let mut watch = k.command(&["get", "pods", "-w"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
@@ -118,14 +112,16 @@ async fn watches_and_waits() {
     has(&lines.next_line().await.unwrap().unwrap(), &["one", "Running"]);
     let output = waiting.wait_with_output().await.unwrap();
     has(&String::from_utf8_lossy(&output.stdout), &["pod/one condition met"]);
+    has(&ok!(k, "", "wait", "pod/one", "--for=jsonpath={.status.phase}=Running"), &["pod/one condition met"]);
+    let early = k.run(&["wait", "pod/one", "--for=jsonpath={.status.phase}=Failed", "--timeout=0"], "").await;
+    has(&early.unwrap_err(), &["condition not met"]);
     let waiting = k.command(&["wait", "pod/one", "--for=delete"]).spawn().unwrap();
     ok!(k, "", "delete", "pod", "one", "--grace-period=0", "--force");
     assert!(waiting.wait_with_output().await.unwrap().status.success());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn logs_exec_and_attach() {
-    let Some((_server, k)) = server().await else { return };
+async fn logs_exec_and_attach(release: &str) {
+    let Some((_server, k)) = server(release).await else { return };
     ok!(k, POD, "apply", "-f", "-");
     assert_eq!(ok!(k, "", "logs", "one"), "one\ntwo\nthree\n");
     assert_eq!(ok!(k, "", "logs", "one", "--tail=1"), "three\n");
@@ -142,9 +138,20 @@ async fn logs_exec_and_attach() {
     has(&ok!(k, "", "attach", "one"), &["attached"]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn port_forward() {
-    let Some((_server, k)) = server().await else { return };
+/// One program, more streams than the server takes on one connection.
+async fn more_logs_than_one_connection_carries(release: &str) {
+    let Some((_server, k)) = server(release).await else { return };
+    assert!(support::FOLLOWED_TOGETHER as u32 > Limits::default().streams);
+    for i in 0..support::FOLLOWED_TOGETHER {
+        _server.pod(&format!("many-{i}"), "many");
+    }
+    // No log says anything before all of them are followed.
+    let lines = ok!(k, "", "logs", "-f", "-l", "app=many", "--max-log-requests=200");
+    assert_eq!(lines.matches("one\n").count(), support::FOLLOWED_TOGETHER);
+}
+
+async fn port_forward(release: &str) {
+    let Some((_server, k)) = server(release).await else { return };
     ok!(k, POD, "apply", "-f", "-");
     let running = r#"{"status":{"phase":"Running"}}"#;
     ok!(k, "", "patch", "pod", "one", "--subresource=status", "--type=merge", "-p", running);
@@ -181,9 +188,8 @@ async fn port_forward() {
     has(&errors.next_line().await.unwrap().unwrap(), &["error forwarding port 9", "connection refused"]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_may_what() {
-    let Some((server, k)) = server().await else { return };
+async fn who_may_what(release: &str) {
+    let Some((server, k)) = server(release).await else { return };
     has(&ok!(k, "", "auth", "whoami"), &["admin", "system:masters"]);
     has(&ok!(k, "", "auth", "can-i", "delete", "nodes"), &["yes"]);
     let token = tokens::create(&server.tokens_path(), "ann", Role::View, None).unwrap();
@@ -196,7 +202,7 @@ async fn who_may_what() {
         server.dir.path().join("pki/ca.crt").display()
     );
     std::fs::write(&plain, config).unwrap();
-    let ann = Kubectl::find(&plain).unwrap();
+    let ann = Kubectl::find(release, &plain).unwrap();
     has(&ok!(ann, "", "auth", "whoami"), &["ann", "skerry:view"]);
     has(&ok!(ann, "", "auth", "can-i", "list", "pods"), &["yes"]);
     has(&ann.run(&["auth", "can-i", "create", "pods"], "").await.unwrap_err(), &["no"]);

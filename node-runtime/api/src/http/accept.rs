@@ -14,7 +14,15 @@ pub enum Format {
     Metadata,
     /// Discovery of everything in one answer, `apidiscovery.k8s.io/v2`.
     Discovery,
+    /// OpenAPI 2 in gnostic's protobuf.
+    OpenApiProtobuf,
 }
+
+/// Names of [`Format::OpenApiProtobuf`], of old and today.
+const OPENAPI_PROTOBUF: [&str; 2] =
+    ["application/com.github.proto-openapi.spec.v2@v1.0+protobuf", OPENAPI_PROTOBUF_TYPE];
+/// Content type of [`Format::OpenApiProtobuf`].
+pub const OPENAPI_PROTOBUF_TYPE: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /// The forms a client takes, best first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,6 +64,9 @@ fn range(text: &str) -> Option<(u16, Format)> {
             _ => {}
         }
     }
+    if quality > 0 && OPENAPI_PROTOBUF.contains(&media.as_str()) {
+        return Some((quality, Format::OpenApiProtobuf));
+    }
     if quality == 0 || !matches!(media.as_str(), "application/json" | "application/*" | "*/*") {
         return None;
     }
@@ -75,7 +86,7 @@ mod tests {
 
     #[test]
     fn what_clients_send() {
-        use Format::{Discovery, Json, Metadata, Table};
+        use Format::{Discovery, Json, Metadata, OpenApiProtobuf, Table};
         let kubectl_get = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
         let discovery = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
         let metadata = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,\
@@ -93,6 +104,9 @@ mod tests {
             ("application/json;as=Table;v=v1;g=meta.k8s.io", &[Json], None),
             ("application/json;q=0.5,application/json;as=Table;v=v1;g=meta.k8s.io;q=0.9", &[Json, Table], Some(Table)),
             ("application/json;q=0", &[Json], None),
+            (OPENAPI_PROTOBUF[0], &[Json, OpenApiProtobuf], Some(OpenApiProtobuf)),
+            (OPENAPI_PROTOBUF[1], &[Json, OpenApiProtobuf], Some(OpenApiProtobuf)),
+            (OPENAPI_PROTOBUF[0], &[Json], None),
             ("application/json;stream=watch", &[Json], Some(Json)),
         ] {
             assert_eq!(Accept::parse(accept).best(offered), expected, "{accept}");

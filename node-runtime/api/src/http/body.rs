@@ -8,6 +8,10 @@ use bytes::Bytes;
 use futures::StreamExt;
 use serde_json::Value;
 use skerry_machinery::{ApiError, Reason, protobuf};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::{Instant, timeout_at},
+};
 
 use super::duplicates;
 
@@ -15,6 +19,11 @@ use super::duplicates;
 pub const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
 /// A client that sends nothing for so long has gone.
 const SILENCE_SECS: u64 = 30;
+/// Time for a whole body, which is enough for the largest at 100 kbit/s.
+const BODY_SECS_MAX: u64 = 300;
+/// All bodies that are being read, together.
+const BODIES_KIB_MAX: usize = 24 * 1024;
+static BODIES: Semaphore = Semaphore::const_new(BODIES_KIB_MAX);
 
 /// Forms of request bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,14 +79,16 @@ pub fn content_type(headers: &HeaderMap) -> Result<ContentType, ApiError> {
 /// Read a whole body.
 ///
 /// # Errors
-/// 413 if it is too large, 504 if the client stops sending, 400 if the
-/// connection breaks.
+/// 413 if it is too large, 429 if too many others are under way, 504 if the
+/// client stops sending, 400 if the connection breaks.
 pub async fn read(body: Body) -> Result<Bytes, ApiError> {
     let mut stream = body.into_data_stream();
     let mut all = Vec::new();
+    let mut held: Option<SemaphorePermit<'static>> = None;
     let silence = std::time::Duration::from_secs(SILENCE_SECS);
+    let end = Instant::now() + std::time::Duration::from_secs(BODY_SECS_MAX);
     loop {
-        let next = tokio::time::timeout(silence, stream.next()).await;
+        let next = timeout_at(end.min(Instant::now() + silence), stream.next()).await;
         let next = next.map_err(|_| ApiError::new(Reason::Timeout, "the request's body did not arrive"))?;
         match next {
             None => return Ok(all.into()),
@@ -86,9 +97,26 @@ pub async fn read(body: Body) -> Result<Bytes, ApiError> {
                 let why = format!("Request entity too large: limit is {BODY_BYTES_MAX}");
                 return Err(ApiError::new(Reason::RequestEntityTooLarge, why));
             }
-            Some(Ok(piece)) => all.extend_from_slice(&piece),
+            Some(Ok(piece)) => {
+                reserve(&mut held, all.len() + piece.len())?;
+                all.extend_from_slice(&piece);
+            }
         }
     }
+}
+
+/// Make sure that a body may have so many bytes. It does not wait: bodies that
+/// wait for each other would all wait.
+fn reserve(held: &mut Option<SemaphorePermit<'static>>, bytes: usize) -> Result<(), ApiError> {
+    let more = bytes.div_ceil(1024).saturating_sub(held.as_ref().map_or(0, SemaphorePermit::num_permits));
+    let more = u32::try_from(more).unwrap_or(u32::MAX);
+    let busy = |_| ApiError::new(Reason::TooManyRequests, "too many large requests at a time; try again later");
+    let permit = BODIES.try_acquire_many(more).map_err(busy)?;
+    match held {
+        Some(held) => held.merge(permit),
+        None => *held = Some(permit),
+    }
+    Ok(())
 }
 
 /// Decode a body.

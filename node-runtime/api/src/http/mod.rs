@@ -8,7 +8,7 @@ mod duplicates;
 mod query;
 mod route;
 
-pub use accept::{Accept, Format};
+pub use accept::{Accept, Format, OPENAPI_PROTOBUF_TYPE};
 pub use answer::{error, json, success, text, warn};
 pub use body::{ContentType, Document, content_type, decode, read};
 pub use query::{ListQuery, Query, VersionMatch};

@@ -38,7 +38,9 @@ impl Output {
     /// One stored object as text.
     pub(super) fn stored(self, kind: &Kind, object: &Stored, columns: bool) -> Bytes {
         match self.format {
-            Format::Json | Format::Discovery => Bytes::copy_from_slice(object.json.as_bytes()),
+            Format::Json | Format::Discovery | Format::OpenApiProtobuf => {
+                Bytes::copy_from_slice(object.json.as_bytes())
+            }
             _ => self.value(kind, &object.value(), columns).to_string().into(),
         }
     }
@@ -46,7 +48,7 @@ impl Output {
     /// One object as a value; `columns`: with the heads of a table.
     pub(super) fn value(self, kind: &Kind, object: &Value, columns: bool) -> Value {
         match self.format {
-            Format::Json | Format::Discovery => object.clone(),
+            Format::Json | Format::Discovery | Format::OpenApiProtobuf => object.clone(),
             Format::Metadata => table::partial_metadata(object),
             Format::Table => {
                 let metadata = json!({"resourceVersion": object["metadata"]["resourceVersion"]});

@@ -16,10 +16,13 @@ use skerry_api::{
     serve,
 };
 use skerry_machinery::{ApiError, Kind, Reason};
-use skerry_store::{AllowAll, Registry, Store, StoreOptions, SystemEnvironment};
+use skerry_store::{
+    Admission, AllowAll, FieldValidation, Lookup, Operation, Part, Registry, Review, Store, StoreOptions,
+    SystemEnvironment,
+};
 use tokio::{
     net::TcpListener,
-    sync::{mpsc, oneshot},
+    sync::{Barrier, mpsc, oneshot},
 };
 
 /// A running server.
@@ -38,16 +41,25 @@ impl Server {
     }
 
     pub async fn with(options: StoreOptions, openapi: OpenApi, limits: Limits) -> Self {
+        Self::admitting(options, openapi, limits, Arc::new(AllowAll)).await
+    }
+
+    /// With the fields of the node.
+    pub async fn strict() -> Self {
+        Self::admitting(StoreOptions::default(), OpenApi::of_kinds(), Limits::default(), Arc::new(Fields)).await
+    }
+
+    async fn admitting(options: StoreOptions, openapi: OpenApi, limits: Limits, admission: Arc<dyn Admission>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let pki = Pki::open(&dir.path().join("pki")).unwrap();
         let names = Names { node: "box-1".into(), ..Names::default() };
         let tls = Tls::new(&pki, &pki.server(&names, Timestamp::now()).unwrap()).unwrap();
-        let registry = Registry::new(Store::in_memory(&options), Arc::new(AllowAll), Arc::new(SystemEnvironment));
+        let registry = Registry::new(Store::in_memory(&options), admission, Arc::new(SystemEnvironment));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let api = Api::new(Parts {
             registry: registry.clone(),
-            backend: Arc::new(MadeUp),
+            backend: Arc::new(MadeUp { followed: Arc::new(Barrier::new(FOLLOWED_TOGETHER)) }),
             tokens: Tokens::new(dir.path().join("tokens.json")),
             openapi,
             version: "test".into(),
@@ -60,6 +72,16 @@ impl Server {
         let server = Self { address, registry, pki, tls, dir, _stop: stop };
         server.seed();
         server
+    }
+
+    /// A pod, made without a client.
+    pub fn pod(&self, name: &str, app: &str) {
+        let kind = skerry_machinery::kind("", "Pod");
+        let pod = json!({
+            "metadata": {"name": name, "namespace": "default", "labels": {"app": app}},
+            "spec": {"containers": [{"name": "main", "image": "one:1"}]}, "status": {"phase": "Running"},
+        });
+        self.registry.create(kind, "default", pod, &Default::default()).unwrap();
     }
 
     fn seed(&self) {
@@ -107,14 +129,63 @@ impl Server {
     }
 }
 
+/// An API that is called without connections, its folder and its objects.
+pub fn without_connections() -> (Arc<Api>, tempfile::TempDir, Registry) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::in_memory(&StoreOptions::default());
+    let registry = Registry::new(store, Arc::new(Fields), Arc::new(SystemEnvironment));
+    let namespace = json!({"metadata": {"name": "default"}, "status": {"phase": "Active"}});
+    registry.create(skerry_machinery::kind("", "Namespace"), "", namespace, &Default::default()).unwrap();
+    let api = Api::new(Parts {
+        registry: registry.clone(),
+        backend: Arc::new(MadeUp { followed: Arc::new(Barrier::new(FOLLOWED_TOGETHER)) }),
+        tokens: Tokens::new(dir.path().join("tokens.json")),
+        openapi: OpenApi::of_kinds(),
+        version: "test".into(),
+        now: Timestamp::now,
+    });
+    (api, dir, registry)
+}
+
+/// Defaults and checks of single objects, as the node has them.
+struct Fields;
+
+impl Admission for Fields {
+    fn review(&self, review: &mut Review<'_>, _: &dyn Lookup) -> Result<(), ApiError> {
+        if !matches!(review.operation, Operation::Create | Operation::Update(Part::Main)) {
+            return Ok(());
+        }
+        let validation = match review.field_validation {
+            FieldValidation::Strict => skerry_workloads::FieldValidation::Strict,
+            FieldValidation::Warn => skerry_workloads::FieldValidation::Warn,
+            FieldValidation::Ignore => skerry_workloads::FieldValidation::Ignore,
+        };
+        let old = review.old.map(|o| o.value());
+        let name = review.object["metadata"]["name"].as_str().unwrap_or_default().to_string();
+        let admitted = skerry_workloads::admit(review.kind, review.object, old.as_ref(), validation);
+        let refused = |causes| skerry_workloads::refusal(review.kind, &name, causes);
+        review.warnings.extend(admitted.map_err(refused)?);
+        Ok(())
+    }
+}
+
+/// So many logs are followed before one of them says something.
+pub const FOLLOWED_TOGETHER: usize = 150;
+
 /// The node: processes that only a few programs can be, and ports that echo.
-struct MadeUp;
+struct MadeUp {
+    followed: Arc<Barrier>,
+}
 
 impl Backend for MadeUp {
     fn logs(&self, request: LogRequest) -> Answer<'_, mpsc::Receiver<Vec<u8>>> {
         Box::pin(async move {
             let (to, from) = mpsc::channel(4);
+            let followed = self.followed.clone();
             tokio::spawn(async move {
+                if request.follow {
+                    followed.wait().await;
+                }
                 let lines = ["one", "two", "three"];
                 let skip = request.tail_lines.map_or(0, |n| lines.len().saturating_sub(n as usize));
                 for line in &lines[skip..] {
@@ -216,6 +287,43 @@ fn process(request: ExecRequest) -> Streams {
     }
 }
 
+/// The tests once with Debian 13's kubectl, and once with that of the release
+/// after it.
+#[macro_export]
+macro_rules! with_both {
+    ($($test:ident),+) => {
+        mod trixie {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test("trixie").await;
+            })+
+        }
+        mod forky {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test("forky").await;
+            })+
+        }
+    };
+}
+
+/// Output of a kubectl that must succeed.
+#[macro_export]
+macro_rules! ok {
+    ($kubectl:expr, $input:expr, $($arg:expr),+) => {{
+        let line = [$($arg),+];
+        $kubectl.run(&line, $input).await.unwrap_or_else(|e| panic!("kubectl {}: {e}", line.join(" ")))
+    }};
+}
+
+/// All of them are in the text.
+#[track_caller]
+pub fn has(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "no {part:?} in:\n{text}");
+    }
+}
+
 /// Debian's kubectl, with an empty home and a configuration.
 pub struct Kubectl {
     program: PathBuf,
@@ -225,9 +333,9 @@ pub struct Kubectl {
 
 impl Kubectl {
     /// `None`, with a loud message, if it cannot be had.
-    pub fn find(config: &Path) -> Option<Self> {
+    pub fn find(release: &str, config: &Path) -> Option<Self> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ci/kubectl");
-        let output = std::process::Command::new(script).output().unwrap();
+        let output = std::process::Command::new(script).arg(release).output().unwrap();
         if !output.status.success() {
             eprintln!("SKIPPED: NO KUBECTL, THE TEST DID NOT RUN: {}", String::from_utf8_lossy(&output.stderr));
             return None;

@@ -13,9 +13,13 @@
 //!     cargo fmt -p skerry-machinery
 //!
 //! With `--scalars` behind the two folders it prints every optional scalar
-//! instead, to check `pointers.rs` after an update.
+//! instead, to check `pointers.rs` after an update. With `--openapi` it prints
+//! the table of the OpenAPI documents:
+//!
+//!     … --openapi | zstd --ultra -22 -f -o node-runtime/api/src/openapi/types.zst
 
 mod emit;
+mod openapi;
 mod pointers;
 mod source;
 
@@ -54,8 +58,13 @@ const ROOTS: &[(&str, &str, &str)] = &[
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [pb, openapi, rest @ ..] = args.as_slice() else {
-        return Err("usage: schema K8S_PB/src K8S_OPENAPI/src/v1_34 [--scalars]".into());
+        return Err("usage: schema K8S_PB/src K8S_OPENAPI/src/v1_34 [--scalars | --openapi]".into());
     };
+    if rest.iter().any(|a| a == "--openapi") {
+        let roots: Vec<&str> = ROOTS.iter().map(|(_, _, path)| *path).collect();
+        print!("{}", openapi::table(Path::new(pb), Path::new(openapi), &roots)?);
+        return Ok(());
+    }
     let structs = source::protobuf(Path::new(pb))?;
     let openapi = source::openapi(Path::new(openapi))?;
     let messages = walk(&structs, &openapi)?;

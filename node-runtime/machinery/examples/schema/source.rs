@@ -47,7 +47,8 @@ pub fn special(path: &str) -> Option<&'static str> {
     })
 }
 
-fn files(folder: &Path, each: &mut dyn FnMut(&Path, String)) -> Result<(), Box<dyn Error>> {
+/// Every source file below a folder.
+pub fn files(folder: &Path, each: &mut dyn FnMut(&Path, String)) -> Result<(), Box<dyn Error>> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
