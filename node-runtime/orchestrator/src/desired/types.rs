@@ -181,6 +181,10 @@ pub struct Container {
     pub unmasked_proc: bool,
     /// Has a terminal.
     pub tty: bool,
+    /// Has an input.
+    pub stdin: bool,
+    /// Its input ends with the first client that attached to it.
+    pub stdin_once: bool,
     /// Capabilities, `CAP_…`, sorted.
     pub capabilities: Vec<String>,
     /// System call filter.
