@@ -440,7 +440,9 @@ fn no_line_is_lost(b: &Bench, mut orchestrator: Running) -> Running {
         assert!(before >= at_least && before < LAST, "{before} lines are there at restart {restart}");
         orchestrator.end();
         sleep(Duration::from_millis(200));
+        fs::remove_file(b.dir.join("status.json")).unwrap();
         orchestrator = b.orchestrator();
+        b.until("it is back", |s| s.containerd_error.is_none());
     }
     b.until_pod("count", "it has counted", |s| s.phase.as_deref() == Some("Succeeded"));
     let mut text = String::new();

@@ -3,6 +3,7 @@
 //! the tests of the loop.
 
 mod files;
+mod ownership;
 mod volumes;
 
 use std::{
@@ -178,6 +179,19 @@ fn oom_score_limit(status: &str, own: &str) -> i64 {
     if held & CAP_SYS_RESOURCE != 0 { -1000 } else { own.trim().parse().unwrap_or(0) }
 }
 
+/// Give claims to the pod's group. There may be many files, so this goes on
+/// beside everything else.
+async fn own_claims(pod: &Pod) -> anyhow::Result<()> {
+    let Some(group) = pod.fs_group else { return Ok(()) };
+    for (name, v) in &pod.volumes {
+        let Volume::Claim { path, read_only: false } = v else { continue };
+        let (path, only_on_mismatch) = (path.clone(), pod.fs_group_on_mismatch);
+        let done = tokio::task::spawn_blocking(move || ownership::give(&path, group, only_on_mismatch)).await?;
+        done.with_context(|| format!("MountVolume.SetUp failed for volume {name:?}: applying fsGroup {group}"))?;
+    }
+    Ok(())
+}
+
 /// Files of a pod that are gone after a reboot.
 pub(crate) fn pod_run_dir(config: &Config, uid: &str) -> PathBuf {
     config.run_dir.join("pods").join(uid)
@@ -274,6 +288,7 @@ impl Host for Node {
         };
         self.write_files(pod, ip)?;
         self.make_volumes(pod)?;
+        own_claims(pod).await?;
         self.files.insert(pod.uid.clone(), pod.files_hash);
         let group = spec::pod_cgroup(&self.config.cgroup_parent, &pod.uid);
         cgroup::make(&group, &cgroup::PodLimits::of(pod)).with_context(|| format!("limits of cgroup {group}"))?;

@@ -60,7 +60,8 @@ pub(crate) fn remove(file: &Path) {
 /// The end of a log, text only, at most `bytes` of it and 80 lines.
 pub(crate) fn tail(file: &Path, bytes: usize) -> String {
     const LINES: usize = 80;
-    let text = end_of(file, 4 * bytes as u64).unwrap_or_default();
+    // Each line has a head, and may be in parts.
+    let text = end_of(file, (2 * bytes + 2 * LINES * record::HEAD_BYTES_MAX) as u64).unwrap_or_default();
     let mut out = vec![];
     for record in text.split(|b| *b == b'\n').filter_map(record::parse) {
         out.extend_from_slice(record.text);
