@@ -15,10 +15,10 @@ const NODE_BYTES_DEFAULT: u64 = 256 << 20;
 /// A log file is renamed at this size at the earliest.
 const FILE_BYTES_LEAST: u64 = 64 << 10;
 
-/// The bound for the file system that holds `dir`.
+/// The bound for the file system that holds `dir`, or will hold it.
 pub(crate) fn node_bytes_max(configured: Option<u64>, dir: &Path) -> u64 {
     let tenth = || {
-        let fs = nix::sys::statvfs::statvfs(dir).ok()?;
+        let fs = dir.ancestors().find_map(|at| nix::sys::statvfs::statvfs(at).ok())?;
         #[allow(clippy::useless_conversion, reason = "the types differ between architectures")]
         Some(u64::from(fs.blocks()).saturating_mul(u64::from(fs.fragment_size())) / 10)
     };
@@ -107,7 +107,7 @@ mod tests {
             assert_eq!(file_bytes_max(node, writers), want, "{node} {writers}");
         }
         assert_eq!(node_bytes_max(Some(7), Path::new("/")), 7);
-        let default = node_bytes_max(None, Path::new("/"));
+        let default = node_bytes_max(None, Path::new("/is/not/there"));
         assert!(default > 0 && default <= NODE_BYTES_DEFAULT);
     }
 }

@@ -236,6 +236,13 @@ mod tests {
         }
         err.write_all(b"bad\n").unwrap();
         assert_eq!(attached.stderr.as_mut().unwrap().recv().await.unwrap(), b"bad\n");
+        // Who wants the error output only keeps it.
+        let mut half = b.live.attach("x", async {}).unwrap();
+        half.stdout.close();
+        writeln!(out, "20").unwrap();
+        assert_eq!(attached.stdout.recv().await.unwrap(), b"20\n");
+        err.write_all(b"worse\n").unwrap();
+        assert_eq!(half.stderr.as_mut().unwrap().recv().await.unwrap(), b"worse\n");
         b.logs.stop("x");
         assert_eq!(attached.stdout.recv().await, None);
         let mut got = vec![];
@@ -243,7 +250,7 @@ mod tests {
             got.extend(piece);
         }
         assert_eq!(got, b"0\n1\n2\n3\n4\n5\n6\n7\n");
-        assert_eq!(b.text().lines().count(), 21, "the log has everything");
+        assert_eq!(b.text().lines().count(), 23, "the log has everything");
     }
 
     #[tokio::test]

@@ -13,7 +13,10 @@ use std::{
 use tokio::{
     io::AsyncWriteExt,
     net::unix::pipe,
-    sync::{mpsc, watch},
+    sync::{
+        mpsc::{self, error::TrySendError},
+        watch,
+    },
 };
 
 use super::{CHUNK_BYTES, bounds, record::Stream};
@@ -79,6 +82,21 @@ impl Stdin {
     }
 }
 
+impl Tap {
+    /// Hand a piece over; false: this client is gone, or too slow. One that
+    /// dropped one of its ends still has the other.
+    fn give(&self, stream: Stream, data: &[u8]) -> bool {
+        let to = if stream == Stream::Out { Some(&self.out) } else { self.err.as_ref() };
+        match to.map(|to| to.try_send(data.to_vec())) {
+            None | Some(Ok(())) => true,
+            Some(Err(TrySendError::Full(_))) => false,
+            Some(Err(TrySendError::Closed(_))) => {
+                !self.out.is_closed() || self.err.as_ref().is_some_and(|e| !e.is_closed())
+            }
+        }
+    }
+}
+
 impl Live {
     pub(crate) fn new(logs_dir: &Path, node_bytes_max: u64) -> Self {
         Self {
@@ -103,10 +121,7 @@ impl Live {
     pub(super) fn tee(&self, id: &str, stream: Stream, data: &[u8]) {
         let mut runs = lock(&self.runs);
         let Some(run) = runs.get_mut(id) else { return };
-        run.taps.retain(|tap| {
-            let to = if stream == Stream::Out { Some(&tap.out) } else { tap.err.as_ref() };
-            to.is_none_or(|to| to.try_send(data.to_vec()).is_ok())
-        });
+        run.taps.retain(|tap| tap.give(stream, data));
     }
 
     /// Bytes came into a log file; keeps the bound of all logs together.
