@@ -19,6 +19,9 @@ pub struct Config {
     pub pods_dir: PathBuf,
     /// Container logs.
     pub logs_dir: PathBuf,
+    /// What all container logs may take together; `None`: 256 MiB, or a tenth
+    /// of the file system if that is less.
+    pub logs_bytes_max: Option<u64>,
     /// Status document.
     pub status: PathBuf,
     /// containerd's socket.
@@ -61,6 +64,7 @@ impl Default for Config {
             run_dir: "/run/skerry".into(),
             pods_dir: "/var/lib/skerry/pods".into(),
             logs_dir: "/var/log/pods".into(),
+            logs_bytes_max: None,
             status: layout::ORCHESTRATOR_STATUS.into(),
             containerd_socket: "/run/containerd/containerd.sock".into(),
             containerd_namespace: "skerry".into(),

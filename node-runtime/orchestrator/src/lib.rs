@@ -11,6 +11,7 @@
 //! restarts, and are found again by their labels. Nothing is remembered that
 //! cannot be read back, except what may be forgotten.
 
+pub mod attach;
 mod cgroup;
 pub mod config;
 pub mod containerd;
@@ -18,7 +19,7 @@ pub mod desired;
 mod executor;
 mod host;
 pub mod input;
-mod logs;
+pub mod logs;
 pub mod network;
 pub mod observed;
 pub mod plan;
@@ -33,6 +34,7 @@ mod testing;
 
 use std::sync::Arc;
 
+pub use attach::Handle;
 pub use config::{AppRoots, Config};
 
 use anyhow::Context;
@@ -66,7 +68,22 @@ pub async fn serve(
     input: tokio::sync::watch::Receiver<Arc<input::Input>>,
     output: Option<tokio::sync::mpsc::Sender<input::Output>>,
 ) -> anyhow::Result<()> {
-    reconcile::run(config, input, output).await
+    let handle = Handle::new(&config);
+    serve_with(config, input, output, handle).await
+}
+
+/// The same with a [`Handle`] that was made before, for whoever reads logs of
+/// what runs here or attaches to it.
+///
+/// # Errors
+/// As [`run`].
+pub async fn serve_with(
+    config: Config,
+    input: tokio::sync::watch::Receiver<Arc<input::Input>>,
+    output: Option<tokio::sync::mpsc::Sender<input::Output>>,
+    handle: Handle,
+) -> anyhow::Result<()> {
+    reconcile::run(config, input, output, handle.live()).await
 }
 
 /// What the image brings: images, and its Deployments as pods.

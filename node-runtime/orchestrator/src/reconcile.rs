@@ -18,7 +18,7 @@ use crate::{
     executor::{Executor, Happened, Memory},
     host::{Host, Node},
     input::{Input, Output},
-    logs::Logs,
+    logs::{Live, Logs},
     observed::Observed,
     plan::plan,
     probes::{Attempt, ExecFn, Prober},
@@ -42,6 +42,7 @@ pub(crate) async fn run(
     config: Config,
     input: watch::Receiver<Arc<Input>>,
     output: Option<mpsc::Sender<Output>>,
+    live: Arc<Live>,
 ) -> anyhow::Result<()> {
     let exec_dir = config.run_dir.join("exec");
     for dir in [&config.run_dir.join("orchestrator"), &exec_dir, &config.pods_dir, &config.logs_dir] {
@@ -58,7 +59,7 @@ pub(crate) async fn run(
         runtime,
         memory: Memory::default(),
         prober: Prober::new(attempts_in, exec.clone()),
-        logs: Logs::default(),
+        logs: Logs::new(live),
         config,
         exec,
         happened,

@@ -91,6 +91,15 @@ impl Drop for Running {
     }
 }
 
+impl Running {
+    /// As a service manager ends it.
+    fn end(&mut self) {
+        let pid = nix::unistd::Pid::from_raw(self.0.id() as i32);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
 struct Bench {
     dir: PathBuf,
     containerd: PathBuf,
@@ -393,6 +402,8 @@ fn test(b: &Bench) {
     let rss = fs::read_to_string(format!("/proc/{}/status", containerd.0.id())).unwrap();
     println!("containerd {}", rss.lines().find(|l| l.starts_with("VmRSS")).unwrap());
 
+    orchestrator = no_line_is_lost(b, orchestrator);
+    clients_attach(b);
     (orchestrator, containerd) = objects_live_and_die(b, orchestrator, containerd);
 
     // No Deployment any more: everything goes.
@@ -411,10 +422,70 @@ fn test(b: &Bench) {
     drop((orchestrator, containerd));
 }
 
-const UIDS: [&str; 3] = [
+/// An app writes on while the orchestrator is restarted.
+fn no_line_is_lost(b: &Bench, mut orchestrator: Running) -> Running {
+    const LAST: usize = 20_000;
+    let spec = json!({"restartPolicy": "Never", "containers": [run("count", &["count", &LAST.to_string()])],
+        "volumes": [{"name": "data", "emptyDir": {}}]});
+    b.put("pod-count", &pod(3, "count", spec));
+    let dir = b.dir.join("logs").join(format!("default_count_{}", UIDS[3]));
+    for restart in 1..=3 {
+        let at_least = restart * 1000;
+        for _ in 0..600 {
+            if dir.exists() && walk(&dir).lines().count() >= at_least {
+                break;
+            }
+            sleep(Duration::from_millis(20));
+        }
+        let before = walk(&dir).lines().count();
+        assert!(before >= at_least && before < LAST, "{before} lines are there at restart {restart}");
+        orchestrator.end();
+        sleep(Duration::from_millis(200));
+        fs::remove_file(b.dir.join("status.json")).unwrap();
+        orchestrator = b.orchestrator();
+        b.until("it is back", |s| s.containerd_error.is_none());
+    }
+    b.until_pod("count", "it has counted", |s| s.phase.as_deref() == Some("Succeeded"));
+    let mut text = String::new();
+    for line in walk(&dir).lines() {
+        let (_, tagged) = line.split_once(" stdout ").unwrap();
+        text += &tagged[2..];
+        text += if tagged.starts_with('F') { "\n" } else { "" };
+    }
+    let want: String = (0..LAST).map(|n| format!("number {n}\n")).collect();
+    let odd = text.lines().zip(want.lines()).find(|(a, b)| a != b);
+    assert!(text == want, "{} lines; the first that is not right: {odd:?}", text.lines().count());
+    fs::remove_file(b.dir.join("objects/pod-count.json")).unwrap();
+    println!("no line lost over restarts");
+    orchestrator
+}
+
+/// Output, input, end of input of a running container; its log as it comes.
+fn clients_attach(b: &Bench) {
+    let echo = with(run("echo", &["echo"]), json!({"stdin": true, "stdinOnce": true}));
+    let spec = json!({"restartPolicy": "Never", "containers": [echo], "volumes": [{"name": "data", "emptyDir": {}}]});
+    b.put("pod-echo", &pod(4, "echo", spec));
+    b.until_pod("echo", "it has heard the end of its input", |s| s.phase.as_deref() == Some("Succeeded"));
+    let path = b.dir.join("out/echo.talk");
+    for _ in 0..300 {
+        if path.exists() {
+            break;
+        }
+        sleep(Duration::from_millis(100));
+    }
+    let said = "said hello\nsaid world\nend of input\n";
+    let want = format!("attached:\n{said}log:\n{said}status 0\n");
+    assert_eq!(fs::read_to_string(path).unwrap(), want);
+    fs::remove_file(b.dir.join("objects/pod-echo.json")).unwrap();
+    println!("attach, stdinOnce, a followed log");
+}
+
+const UIDS: [&str; 5] = [
     "10000000-0000-4000-8000-000000000001",
     "10000000-0000-4000-8000-000000000002",
     "10000000-0000-4000-8000-000000000003",
+    "10000000-0000-4000-8000-000000000004",
+    "10000000-0000-4000-8000-000000000005",
 ];
 
 fn pod(n: usize, name: &str, spec: Value) -> Value {

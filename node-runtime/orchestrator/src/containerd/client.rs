@@ -8,10 +8,10 @@ use std::{
 
 use containerd_client::{
     services::v1::{
-        Container, CreateContainerRequest, CreateTaskRequest, DeleteContainerRequest, DeleteTaskRequest, KillRequest,
-        ListContainersRequest, ListTasksRequest, StartRequest, SubscribeRequest, UpdateContainerRequest,
-        container::Runtime as RuntimeRef, containers_client::ContainersClient, events_client::EventsClient,
-        tasks_client::TasksClient,
+        CloseIoRequest, Container, CreateContainerRequest, CreateTaskRequest, DeleteContainerRequest,
+        DeleteTaskRequest, KillRequest, ListContainersRequest, ListTasksRequest, ResizePtyRequest, StartRequest,
+        SubscribeRequest, UpdateContainerRequest, WaitRequest, container::Runtime as RuntimeRef,
+        containers_client::ContainersClient, events_client::EventsClient, tasks_client::TasksClient,
     },
     tonic::{
         Code, Request, Status,
@@ -128,6 +128,7 @@ impl Client {
             container_id: new.id.clone(),
             rootfs: vec![rootfs],
             terminal: new.terminal,
+            stdin: new.stdin.clone(),
             stdout: new.stdout.clone(),
             stderr: new.stderr.clone(),
             options: Some(self.options.clone()),
@@ -137,6 +138,36 @@ impl Client {
         let start = StartRequest { container_id: new.id.clone(), ..Default::default() };
         let started = self.tasks().start(self.request(start)).await.map_err(self.error("start", &new.id))?;
         Ok(started.into_inner().pid)
+    }
+}
+
+/// The container's own process, for clients that are attached to it.
+impl Client {
+    /// Exit status of a running container, once it has ended.
+    ///
+    /// # Errors
+    /// containerd does not answer, or the container is gone.
+    pub async fn wait(&self, id: &str) -> Result<u32, RuntimeError> {
+        let request = WaitRequest { container_id: id.into(), ..Default::default() };
+        let ended = TasksClient::new(self.events.clone()).wait(self.request(request)).await;
+        Ok(ended.map_err(self.error("wait", id))?.into_inner().exit_status)
+    }
+
+    /// New size of its terminal; without one nothing happens.
+    pub async fn resize(&self, id: &str, columns: u16, rows: u16) {
+        let request = ResizePtyRequest {
+            container_id: id.into(),
+            width: columns.into(),
+            height: rows.into(),
+            ..Default::default()
+        };
+        let _ = self.tasks().resize_pty(self.request(request)).await;
+    }
+
+    /// No more input.
+    pub async fn close_stdin(&self, id: &str) {
+        let request = CloseIoRequest { container_id: id.into(), stdin: true, ..Default::default() };
+        let _ = self.tasks().close_io(self.request(request)).await;
     }
 }
 

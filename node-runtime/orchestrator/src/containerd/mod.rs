@@ -84,6 +84,8 @@ pub struct NewContainer {
     pub rootfs: Rootfs,
     /// Terminal?
     pub terminal: bool,
+    /// FIFO for standard input; empty: there is none.
+    pub stdin: String,
     /// FIFO for standard output.
     pub stdout: String,
     /// FIFO for standard error.

@@ -69,6 +69,8 @@ pub(super) fn resolve(
         privileged,
         unmasked_proc: privileged || sc.proc_mount.as_deref() == Some("Unmasked"),
         tty: c.tty.unwrap_or(false),
+        stdin: c.stdin.unwrap_or(false),
+        stdin_once: c.stdin_once.unwrap_or(false),
         capabilities: capabilities(sc.capabilities.as_ref(), privileged),
         seccomp: if privileged || seccomp == Some("Unconfined") {
             Seccomp::Unconfined

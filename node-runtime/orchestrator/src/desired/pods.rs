@@ -99,6 +99,7 @@ fn head(object: &core::Pod, spec: &core::PodSpec) -> Pod {
             Some("OnFailure") => RestartPolicy::OnFailure,
             _ => RestartPolicy::Always,
         },
+        fs_group_on_mismatch: security.is_some_and(|s| s.fs_group_change_policy.as_deref() == Some("OnRootMismatch")),
         fs_group: security.and_then(|s| s.fs_group).map(container::id),
         grace_secs: container::seconds(spec.termination_grace_period_seconds, 30),
         deletion_grace_secs: meta

@@ -33,6 +33,9 @@ pub struct Pod {
     pub restart: RestartPolicy,
     /// Group that owns the volumes.
     pub fs_group: Option<u32>,
+    /// Claims whose root is the group's already stay as they are
+    /// (`fsGroupChangePolicy: OnRootMismatch`).
+    pub fs_group_on_mismatch: bool,
     /// Time between SIGTERM and SIGKILL.
     pub grace_secs: u32,
     /// `Some`: the pod shall go, within this time.
@@ -181,6 +184,10 @@ pub struct Container {
     pub unmasked_proc: bool,
     /// Has a terminal.
     pub tty: bool,
+    /// Has an input.
+    pub stdin: bool,
+    /// Its input ends with the first client that attached to it.
+    pub stdin_once: bool,
     /// Capabilities, `CAP_…`, sorted.
     pub capabilities: Vec<String>,
     /// System call filter.

@@ -14,8 +14,8 @@ use crate::{
     config::Config,
     containerd::{Listed, Runtime, RuntimeError, Task, to_map},
     desired::{Desired, Pod},
-    host::{Host, fifos, log_file},
-    logs::Logs,
+    host::{Host, fifos, log_file, stdin_fifo},
+    logs::{Logs, Run},
     observed::{HookState, Labels, Observed, Stopping},
     plan::{Action, Signal},
     probes::{Attempt, ExecFn, Prober},
@@ -186,7 +186,9 @@ impl<R: Runtime, H: Host> Executor<R, H> {
         // The reader is there first, so that not even the first line is lost.
         let (out, err) = fifos(&self.config, &pod.uid, &id);
         let log = |run| log_file(&self.config, &pod.namespace, &pod.name, &pod.uid, name, run);
-        self.logs.follow(&id, &out, &err, &log(attempt));
+        let stdin = container.stdin.then(|| (stdin_fifo(&self.config, &pod.uid, &id), container.stdin_once));
+        let file = log(attempt);
+        self.logs.follow(&Run { id: &id, stdout: &out, stderr: &err, stdin, tty: container.tty, file });
         if let Some(old) = attempt.checked_sub(LOGS_OF_EARLIER_RUNS + 1) {
             crate::logs::remove(&log(old));
         }

@@ -10,6 +10,7 @@ use crate::{
     containerd::{Listed, Runtime, RuntimeError, Task, to_map},
     desired::{Container as Want, Desired},
     host::{Host, fifos, log_file, termination_file},
+    logs::Run,
     observed::{Container, Exit, Labels, Observed, Sandbox, State, Unhealthy, failure_key},
     plan::after_exit,
     probes::{Kind, Wanted},
@@ -81,6 +82,10 @@ impl<R: Runtime, H: Host> Executor<R, H> {
             KILLED if killed => "OOMKilled",
             _ => "Error",
         };
+        // It may have ended while nobody read what it wrote.
+        self.copy_output(&l.id, &l.labels, false);
+        self.logs.drain(&l.id);
+        let labels = &l.labels;
         let message = self.last_words(&l.id, labels, want, code);
         let started = self.memory.started.get(&l.id).copied();
         let created = l.created.and_then(|t| Timestamp::try_from(t).ok());
@@ -164,6 +169,16 @@ impl<R: Runtime, H: Host> Executor<R, H> {
         crate::logs::tail(&file, TERMINATION_LOG_BYTES_MAX)
     }
 
+    /// Copy the output of a container that was started before; its input has
+    /// come to its end with the process that held it open.
+    fn copy_output(&mut self, id: &str, labels: &Labels, tty: bool) {
+        let (stdout, stderr) = fifos(&self.config, &labels.pod_uid, id);
+        if stdout.exists() {
+            let file = self.log_of(labels);
+            self.logs.follow(&Run { id, stdout: &stdout, stderr: &stderr, stdin: None, tty, file });
+        }
+    }
+
     fn log_of(&self, l: &Labels) -> std::path::PathBuf {
         log_file(&self.config, &l.namespace, &l.pod, &l.pod_uid, &l.container, l.attempt)
     }
@@ -178,8 +193,8 @@ impl<R: Runtime, H: Host> Executor<R, H> {
             *known = labels.attempt.max(*known);
             let Task::Running { pid } = l.task else { continue };
             let started = *self.memory.started.entry(l.id.clone()).or_insert_with(|| process_start(pid).unwrap_or(now));
-            let (out, err) = fifos(&self.config, &labels.pod_uid, &l.id);
-            self.logs.follow(&l.id, &out, &err, &self.log_of(labels));
+            let tty = desired.pods.get(&labels.pod_uid).and_then(|p| p.container(&labels.container));
+            self.copy_output(&l.id, labels, tty.is_some_and(|c| c.tty));
             let Some((pod, sandbox)) = desired.pods.get(&labels.pod_uid).zip(sandboxes.get(&labels.pod_uid)) else {
                 continue;
             };

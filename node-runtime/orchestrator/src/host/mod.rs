@@ -3,6 +3,7 @@
 //! the tests of the loop.
 
 mod files;
+mod ownership;
 mod volumes;
 
 use std::{
@@ -60,6 +61,7 @@ pub(crate) struct Node {
     ipam: Ipam,
     files: BTreeMap<String, u64>,
     memory_bytes: u64,
+    oom_score_least: i64,
     /// `/etc/resolv.conf` of the node, as last seen.
     resolv: String,
 }
@@ -70,7 +72,15 @@ impl Node {
         let stored = fs::read(config.run_dir.join("orchestrator/addresses.json")).ok();
         let ipam = stored.and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default();
         let memory = skerry_platform::meminfo::memory().ok().and_then(|m| m.get("total").copied());
-        Self { config, name, ipam, files: BTreeMap::new(), memory_bytes: memory.unwrap_or(0), resolv: String::new() }
+        Self {
+            config,
+            name,
+            ipam,
+            files: BTreeMap::new(),
+            memory_bytes: memory.unwrap_or(0),
+            oom_score_least: oom_score_least(),
+            resolv: String::new(),
+        }
     }
 
     fn netns(&self, uid: &str) -> PathBuf {
@@ -154,6 +164,34 @@ impl Node {
     }
 }
 
+/// Where the node itself runs in a container, the kernel may refuse to make a
+/// process less likely to be killed than we are.
+fn oom_score_least() -> i64 {
+    let own = |file: &str| fs::read_to_string(Path::new("/proc/self").join(file)).unwrap_or_default();
+    oom_score_limit(&own("status"), &own("oom_score_adj"))
+}
+
+/// The same from the texts of `/proc/self/status` and `oom_score_adj`.
+fn oom_score_limit(status: &str, own: &str) -> i64 {
+    const CAP_SYS_RESOURCE: u64 = 1 << 24;
+    let effective = status.lines().find_map(|l| l.strip_prefix("CapEff:"));
+    let held = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(u64::MAX);
+    if held & CAP_SYS_RESOURCE != 0 { -1000 } else { own.trim().parse().unwrap_or(0) }
+}
+
+/// Give claims to the pod's group. There may be many files, so this goes on
+/// beside everything else.
+async fn own_claims(pod: &Pod) -> anyhow::Result<()> {
+    let Some(group) = pod.fs_group else { return Ok(()) };
+    for (name, v) in &pod.volumes {
+        let Volume::Claim { path, read_only: false } = v else { continue };
+        let (path, only_on_mismatch) = (path.clone(), pod.fs_group_on_mismatch);
+        let done = tokio::task::spawn_blocking(move || ownership::give(&path, group, only_on_mismatch)).await?;
+        done.with_context(|| format!("MountVolume.SetUp failed for volume {name:?}: applying fsGroup {group}"))?;
+    }
+    Ok(())
+}
+
 /// Files of a pod that are gone after a reboot.
 pub(crate) fn pod_run_dir(config: &Config, uid: &str) -> PathBuf {
     config.run_dir.join("pods").join(uid)
@@ -167,6 +205,11 @@ fn volumes_dir(config: &Config, uid: &str) -> PathBuf {
 pub(crate) fn fifos(config: &Config, uid: &str, id: &str) -> (PathBuf, PathBuf) {
     let dir = pod_run_dir(config, uid);
     (dir.join(format!("{id}.out")), dir.join(format!("{id}.err")))
+}
+
+/// FIFO for a container's input.
+pub(crate) fn stdin_fifo(config: &Config, uid: &str, id: &str) -> PathBuf {
+    pod_run_dir(config, uid).join(format!("{id}.in"))
 }
 
 /// Log file of one run of a container (the kubelet's naming).
@@ -245,6 +288,7 @@ impl Host for Node {
         };
         self.write_files(pod, ip)?;
         self.make_volumes(pod)?;
+        own_claims(pod).await?;
         self.files.insert(pod.uid.clone(), pod.files_hash);
         let group = spec::pod_cgroup(&self.config.cgroup_parent, &pod.uid);
         cgroup::make(&group, &cgroup::PodLimits::of(pod)).with_context(|| format!("limits of cgroup {group}"))?;
@@ -298,7 +342,8 @@ impl Host for Node {
         let layer = config.pods_dir.join(&pod.uid).join("containers").join(&container.name);
         let rootfs = rootfs::prepare(&config.app_roots, &config.run_dir.join("apps"), &layer, container)?;
         let (stdout, stderr) = fifos(config, &pod.uid, id);
-        for fifo in [&stdout, &stderr] {
+        let stdin = container.stdin.then(|| stdin_fifo(config, &pod.uid, id));
+        for fifo in [&stdout, &stderr].into_iter().chain(&stdin) {
             crate::logs::make_fifo(fifo)?;
         }
         let termination = termination_file(config, &pod.uid, id);
@@ -319,6 +364,7 @@ impl Host for Node {
             cgroup_parent: &config.cgroup_parent,
             arch: std::env::consts::ARCH,
             node_memory_bytes: self.memory_bytes,
+            oom_score_least: self.oom_score_least,
         };
         Ok(NewContainer {
             id: id.into(),
@@ -327,6 +373,7 @@ impl Host for Node {
             spec: serde_json::to_vec(&spec::build(pod, container, &place))?,
             rootfs,
             terminal: container.tty,
+            stdin: stdin.map(|p| p.display().to_string()).unwrap_or_default(),
             stdout: stdout.display().to_string(),
             // A terminal has one output.
             stderr: if container.tty { String::new() } else { stderr.display().to_string() },
@@ -353,5 +400,22 @@ impl Host for Node {
         }
         let why = String::from_utf8_lossy(&out.stderr);
         anyhow::bail!("nft refused the ruleset: {}", why.lines().next().unwrap_or("no reason given"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_the_right_nobody_is_safer_than_we_are() {
+        for (status, own, want) in [
+            ("Name:\tx\nCapEff:\t000001ffffffffff\n", "-900\n", -1000),
+            ("CapEff:\t000001fffeffffff\n", "0\n", 0),
+            ("CapEff:\t0000000000000000\n", "-17\n", -17),
+            ("", "5\n", -1000),
+        ] {
+            assert_eq!(oom_score_limit(status, own), want, "{status}");
+        }
     }
 }

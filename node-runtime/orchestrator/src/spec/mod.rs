@@ -47,6 +47,8 @@ pub struct Place<'a> {
     pub arch: &'a str,
     /// Memory of the node in bytes.
     pub node_memory_bytes: u64,
+    /// The kernel lets us give no `oom_score_adj` below this.
+    pub oom_score_least: i64,
 }
 
 /// cgroup of a pod, as the OCI runtime takes it.
@@ -78,7 +80,7 @@ pub fn build(pod: &Pod, container: &Container, place: &Place<'_>) -> Value {
                 "bounding": caps, "effective": caps, "permitted": caps, "inheritable": [], "ambient": ambient,
             },
             "noNewPrivileges": container.no_new_privileges,
-            "oomScoreAdj": oom_score(pod, container, place.node_memory_bytes),
+            "oomScoreAdj": oom_score(pod, container, place.node_memory_bytes).max(place.oom_score_least),
         },
         "mounts": mounts(pod, container, place),
         "linux": linux(pod, container, place),

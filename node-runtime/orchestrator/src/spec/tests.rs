@@ -45,6 +45,7 @@ fn spec_of(yaml: &str, arch: &str) -> Value {
         mounts: &[PathBuf::from("/var/lib/skerry/pods/U/volumes/scratch")],
         termination: Path::new("/run/skerry/pods/U/main-0.end"),
         node_memory_bytes: 1 << 30,
+        oom_score_least: -1000,
         cgroup_parent: "/pods",
         arch,
     };

@@ -5,8 +5,10 @@
 use std::{fs, io::Write, path::Path, sync::Arc, time::Duration};
 
 use skerry_orchestrator::{
-    Config, baked_input,
+    Config, Handle, baked_input,
     input::{Input, Output},
+    log_path,
+    logs::Request,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -18,8 +20,9 @@ pub fn run(config: Config, dir: &Path) {
         let (sender, input) = watch::channel(Arc::new(read(&config, &dir)));
         let (output, outputs) = mpsc::channel(64);
         tokio::spawn(follow(sender, config.clone(), dir.clone()));
-        tokio::spawn(write(outputs, dir));
-        skerry_orchestrator::serve(config, input, Some(output)).await.unwrap();
+        let handle = Handle::new(&config);
+        tokio::spawn(write(outputs, handle.clone(), config.clone(), dir));
+        skerry_orchestrator::serve_with(config, input, Some(output), handle).await.unwrap();
     });
 }
 
@@ -66,11 +69,41 @@ fn read(config: &Config, dir: &Path) -> Input {
     input
 }
 
-async fn write(mut outputs: mpsc::Receiver<Output>, dir: std::path::PathBuf) {
+/// A client of the pod `echo`: follows its log, attaches, says something.
+async fn talk(handle: Handle, config: Config, out: std::path::PathBuf, uid: String, id: String) {
+    let path = log_path(&config, "default", "echo", &uid, "echo", 0);
+    let request = Request { follow: true, ..Request::default() };
+    let log = handle.log(path.parent().unwrap(), &request).unwrap();
+    let mut attached = handle.attach(&id).unwrap();
+    let stdin = attached.stdin.take().unwrap();
+    stdin.send(b"hello\nwor".to_vec()).await.unwrap();
+    stdin.send(b"ld\n".to_vec()).await.unwrap();
+    drop(stdin);
+    let (seen, logged, code) = tokio::join!(all(attached.stdout), all(log), handle.wait(&id));
+    let text = format!("attached:\n{seen}log:\n{logged}status {}\n", code.unwrap());
+    fs::write(out.join("echo.talk"), text).unwrap();
+}
+
+async fn all(mut pieces: mpsc::Receiver<Vec<u8>>) -> String {
+    let mut text = vec![];
+    while let Some(piece) = pieces.recv().await {
+        text.extend(piece);
+    }
+    String::from_utf8(text).unwrap()
+}
+
+async fn write(mut outputs: mpsc::Receiver<Output>, handle: Handle, config: Config, dir: std::path::PathBuf) {
     let out = dir.join("out");
+    let mut talked = false;
     while let Some(o) = outputs.recv().await {
         match o {
-            Output::Status { name, status, .. } => {
+            Output::Status { name, uid, status, .. } => {
+                let first = status.container_statuses.as_ref().and_then(|c| c.first()?.container_id.clone());
+                let id = first.and_then(|id| Some(id.strip_prefix("containerd://")?.to_owned()));
+                if let Some(id) = id.filter(|_| name == "echo" && !talked) {
+                    talked = true;
+                    tokio::spawn(talk(handle.clone(), config.clone(), out.clone(), uid, id));
+                }
                 fs::write(out.join(format!("{name}.new")), serde_json::to_vec(&status).unwrap()).unwrap();
                 fs::rename(out.join(format!("{name}.new")), out.join(name)).unwrap();
             }

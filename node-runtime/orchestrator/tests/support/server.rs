@@ -28,6 +28,13 @@ fn main() {
                 all.push(vec![1_u8; 1 << 20]);
             }
         }
+        ["count", last] => count(last.parse().expect("a number")),
+        ["echo"] => {
+            for line in std::io::stdin().lines() {
+                println!("said {}", line.expect("input can be read"));
+            }
+            println!("end of input");
+        }
         ["wait", path] => {
             fs::write(path, "x").expect("the path can be written");
             loop {
@@ -35,6 +42,23 @@ fn main() {
             }
         }
         _ => serve(),
+    }
+}
+
+/// Numbers as lines, some of them in two pieces.
+fn count(last: u64) {
+    let mut out = std::io::stdout();
+    for n in 0..last {
+        if n % 7 == 0 {
+            write!(out, "number").and_then(|()| out.flush()).expect("output can be written");
+            sleep(Duration::from_millis(1));
+            writeln!(out, " {n}").expect("output can be written");
+        } else {
+            writeln!(out, "number {n}").expect("output can be written");
+        }
+        if n % 50 == 0 {
+            sleep(Duration::from_millis(10));
+        }
     }
 }
 
