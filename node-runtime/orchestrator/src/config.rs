@@ -1,6 +1,9 @@
 //! Where things are. The defaults are those of a node; tests use others.
 
-use std::{net::Ipv4Addr, path::PathBuf};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+};
 
 use skerry_formats::layout;
 
@@ -38,6 +41,8 @@ pub struct Config {
     pub cgroup_parent: String,
     /// First three octets of the pod network, a /24.
     pub pod_network: [u8; 3],
+    /// Pod network of IPv6, a /64 of a unique local prefix; `None`: no IPv6.
+    pub pod_network6: Option<Ipv6Addr>,
     /// Node name; `None`: the host name.
     pub node_name: Option<String>,
     /// Address of the cluster's name server, where there is one.
@@ -73,6 +78,7 @@ impl Default for Config {
             nft: "/usr/sbin/nft".into(),
             cgroup_parent: "/system.slice/containerd.service/pods".into(),
             pod_network: [10, 244, 0],
+            pod_network6: Some(Ipv6Addr::new(0xfd73, 0x6b79, 0x7200, 0, 0, 0, 0, 0)),
             node_name: None,
             cluster_dns: None,
         }
@@ -84,6 +90,36 @@ impl Config {
     pub fn gateway(&self) -> Ipv4Addr {
         let [a, b, c] = self.pod_network;
         Ipv4Addr::new(a, b, c, 1)
+    }
+
+    /// Do pods get IPv6 addresses? They do where they are configured and the
+    /// kernel has IPv6.
+    pub fn ipv6(&self) -> bool {
+        let off = std::fs::read_to_string("/proc/sys/net/ipv6/conf/all/disable_ipv6");
+        self.pod_network6.is_some() && off.is_ok_and(|text| text.trim() == "0")
+    }
+
+    /// The address of IPv6 that ends in this octet, if [`Config::ipv6`].
+    pub(crate) fn address6(&self, octet: u8) -> Option<Ipv6Addr> {
+        let network = self.pod_network6.filter(|_| self.ipv6())?;
+        Some(Ipv6Addr::from_bits(network.to_bits() >> 64 << 64 | u128::from(octet)))
+    }
+
+    /// The node's address in the pod network of IPv6, if [`Config::ipv6`].
+    pub fn gateway6(&self) -> Option<Ipv6Addr> {
+        self.address6(1)
+    }
+
+    /// The node's addresses in the pods' networks; the name server belongs on
+    /// port 53 of each.
+    pub fn gateways(&self) -> Vec<IpAddr> {
+        std::iter::once(IpAddr::V4(self.gateway())).chain(self.gateway6().map(IpAddr::V6)).collect()
+    }
+
+    /// The pod networks, one per address family.
+    pub fn pod_cidrs(&self) -> Vec<String> {
+        let six = self.address6(0).map(|network| format!("{network}/64"));
+        std::iter::once(self.pod_cidr()).chain(six).collect()
     }
 
     /// The pod network as `a.b.c.0/24`.

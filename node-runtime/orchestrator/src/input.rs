@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::{core::v1 as core, networking::v1 as networking};
 use skerry_formats::ObjectDigest;
 use skerry_formats::baked::{AppConfig, BakedApp};
 
@@ -23,6 +23,14 @@ pub struct Input {
     pub pods: Vec<Arc<core::Pod>>,
     /// Services.
     pub services: Vec<Arc<core::Service>>,
+    /// Network policies.
+    pub policies: Vec<Arc<networking::NetworkPolicy>>,
+    /// Labels of the namespaces, by name. The label
+    /// `kubernetes.io/metadata.name` need not be among them.
+    pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    /// Do pods and Services get IPv6 addresses beside the others? See
+    /// [`crate::Config::ipv6`].
+    pub ipv6: bool,
     /// ConfigMaps.
     pub config_maps: BTreeMap<Name, Arc<core::ConfigMap>>,
     /// Secrets.

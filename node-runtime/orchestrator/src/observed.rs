@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use jiff::Timestamp;
@@ -31,6 +31,8 @@ pub struct Observed {
     pub rules: Option<crate::network::Ruleset>,
     /// Address of the node.
     pub host_ip: Option<Ipv4Addr>,
+    /// The node's addresses in the pods' networks.
+    pub gateways: Vec<IpAddr>,
 }
 
 /// Key of a failure: a pod, or one container of it.
@@ -57,8 +59,17 @@ pub struct Failure {
 pub struct Sandbox {
     /// Address.
     pub ip: Ipv4Addr,
+    /// Address of IPv6, where the node has that.
+    pub ip6: Option<Ipv6Addr>,
     /// Are namespace and link both there?
     pub intact: bool,
+}
+
+impl Sandbox {
+    /// All addresses, the primary one first.
+    pub fn ips(&self) -> Vec<IpAddr> {
+        std::iter::once(IpAddr::V4(self.ip)).chain(self.ip6.map(IpAddr::V6)).collect()
+    }
 }
 
 /// One container, read back from its labels and its task.

@@ -38,6 +38,8 @@ pub fn pod_status(v: &View<'_>) -> core::PodStatus {
     let host_ip = observed.host_ip.map(|ip| ip.to_string());
     // The address of a pod that came to its end stays on record.
     let pod_ip = sandbox.map(|s| s.ip.to_string()).or_else(|| previous.and_then(|p| p.pod_ip.clone()).filter(|_| over));
+    let listed = |s: &crate::observed::Sandbox| s.ips().iter().map(|ip| core::PodIP { ip: ip.to_string() }).collect();
+    let pod_ips = sandbox.map(listed).or_else(|| previous.and_then(|p| p.pod_ips.clone()).filter(|_| over));
     let (init, main): (Vec<&Want>, Vec<&Want>) = pod.containers.iter().partition(|c| c.role != Role::Main);
     let statuses = |list: &[&Want], before: Option<&Vec<core::ContainerStatus>>| {
         let one = |want: &&Want| {
@@ -57,7 +59,7 @@ pub fn pod_status(v: &View<'_>) -> core::PodStatus {
         conditions: Some(conditions(v, phase)),
         host_ips: host_ip.clone().map(|ip| vec![core::HostIP { ip }]),
         host_ip,
-        pod_ips: pod_ip.clone().map(|ip| vec![core::PodIP { ip }]),
+        pod_ips,
         pod_ip,
         qos_class: Some(pod.qos.as_str().into()),
         start_time: previous.and_then(|p| p.start_time.clone()).or(Some(Time(v.clock))),

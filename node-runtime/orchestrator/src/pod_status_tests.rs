@@ -52,7 +52,7 @@ fn add(o: &mut Observed, name: &str, code: Option<u32>, at: f64, backoff_secs: u
 
 fn node() -> Observed {
     let mut o = Observed { host_ip: Some(Ipv4Addr::new(192, 0, 2, 1)), ..Observed::default() };
-    o.sandboxes.insert("u".into(), Sandbox { ip: Ipv4Addr::new(10, 244, 0, 2), intact: true });
+    o.sandboxes.insert("u".into(), Sandbox { ip: Ipv4Addr::new(10, 244, 0, 2), ip6: None, intact: true });
     o
 }
 

@@ -103,8 +103,9 @@ pub(crate) fn baked(config: &Config) -> anyhow::Result<Input> {
         Ok(files) => files,
         Err(e) => return bad(vec![format!("{e:#}")]),
     };
+    let ipv6 = config.ipv6();
     match skerry_workloads::parse_manifests(&files) {
-        Ok(workloads) => Ok(desired::baked::input(&workloads, &node)),
+        Ok(workloads) => Ok(Input { ipv6, ..desired::baked::input(&workloads, &node) }),
         Err(problems) => bad(problems.iter().map(ToString::to_string).collect()),
     }
 }

@@ -8,23 +8,22 @@ pub mod baked;
 mod container;
 mod environment;
 pub mod pods;
-mod services;
+pub mod services;
 mod types;
 mod volumes;
 
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
-};
+use std::{collections::BTreeMap, sync::Arc};
+
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 
 pub use pods::{Sources, from_object};
 pub use services::{Service, ServicePort, Target};
 pub use types::*;
 
-use crate::input::Input;
+use crate::{input::Input, network::policy::Namespaces};
 
 /// Everything that shall be.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -33,6 +32,10 @@ pub struct Desired {
     pub pods: BTreeMap<String, Pod>,
     /// Services in order of their names.
     pub services: Vec<Service>,
+    /// Network policies.
+    pub policies: Vec<Arc<NetworkPolicy>>,
+    /// Labels of the namespaces.
+    pub namespaces: Namespaces,
     /// Workloads for the status document.
     pub workloads: Vec<Workload>,
 }
@@ -59,18 +62,11 @@ pub fn build(input: &Input) -> (Desired, Vec<String>) {
     let mut desired = Desired {
         pods: pods.map(|p| (p.uid.clone(), p)).collect(),
         workloads: input.workloads.clone(),
+        policies: input.policies.clone(),
+        namespaces: input.namespaces.clone(),
         ..Desired::default()
     };
-    let mut problems = vec![];
-    let mut taken: BTreeSet<Ipv4Addr> = BTreeSet::new();
-    for fixed in [true, false] {
-        for s in input.services.iter().filter(|s| services::has_fixed_ip(s) == fixed) {
-            match services::service(s, &mut taken) {
-                Ok(s) => desired.services.extend(s),
-                Err(m) => problems.push(m),
-            }
-        }
-    }
-    desired.services.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+    let (services, problems) = services::all(&input.services, input.ipv6);
+    desired.services = services;
     (desired, problems)
 }

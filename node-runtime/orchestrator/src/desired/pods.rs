@@ -10,7 +10,10 @@ use std::{
 use k8s_openapi::api::core::v1 as core;
 
 use super::{Dns, DnsPolicy, Pod, Qos, Resources, RestartPolicy, Role, Volume, container, volumes};
-use crate::input::{ImageState, Input, Name};
+use crate::{
+    input::{ImageState, Input, Name},
+    network::policy::Protocol,
+};
 
 /// What a pod may refer to.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +76,23 @@ pub fn from_object(object: &core::Pod, sources: &Sources<'_>) -> Pod {
         }
     }
     pod.files_hash = files_hash(&pod.volumes);
+    pod.named_ports = named_ports(spec);
     pod
+}
+
+/// Of two containers with the same name for a port, the first has it.
+fn named_ports(spec: &core::PodSpec) -> BTreeMap<(String, Protocol), u16> {
+    let mut out = BTreeMap::new();
+    for (c, _) in roles(spec).filter(|(_, role)| *role != Role::Init) {
+        for p in c.ports.iter().flatten() {
+            let Some(name) = &p.name else { continue };
+            let protocol = if p.protocol.as_deref() == Some("UDP") { Protocol::Udp } else { Protocol::Tcp };
+            if let Ok(number) = u16::try_from(p.container_port) {
+                out.entry((name.clone(), protocol)).or_insert(number);
+            }
+        }
+    }
+    out
 }
 
 fn head(object: &core::Pod, spec: &core::PodSpec) -> Pod {

@@ -1,30 +1,47 @@
-//! Service → what the ruleset needs.
+//! Service → what the ruleset needs, and which virtual addresses it has.
+//!
+//! Whoever keeps the objects writes the addresses of [`cluster_ips`] into
+//! `spec.clusterIPs`; a Service without them gets the same ones here.
+//!
+//! On one node `externalTrafficPolicy` and `internalTrafficPolicy` change
+//! nothing: every endpoint is local, and clients' addresses are always kept.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
 };
 
 use k8s_openapi::{api::core::v1 as core, apimachinery::pkg::util::intstr::IntOrString};
 use sha2::{Digest, Sha256};
 
 use super::Pod;
+use crate::network::policy::Protocol;
 
-/// One service.
+/// Virtual addresses of IPv4, and the length of their prefix.
+pub const NETWORK4: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 96, 0, 0), 16);
+/// Virtual addresses of IPv6, and the length of their prefix.
+pub const NETWORK6: (Ipv6Addr, u8) = (Ipv6Addr::new(0xfd73, 0x6b79, 0x7200, 0x96, 0, 0, 0, 0), 112);
+/// How long a client stays with a pod where the Service does not say so.
+const AFFINITY_SECS: u32 = 10_800;
+
+/// One service with addresses of its own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Service {
     /// Namespace.
     pub namespace: String,
     /// Name.
     pub name: String,
-    /// Virtual address in 10.96.0.0/16.
-    pub cluster_ip: Ipv4Addr,
+    /// Virtual addresses, one per address family.
+    pub cluster_ips: Vec<IpAddr>,
     /// Labels that its pods carry.
     pub selector: BTreeMap<String, String>,
     /// Ports.
     pub ports: Vec<ServicePort>,
     /// Pods that are not Ready get traffic too.
     pub not_ready_too: bool,
+    /// A client that comes again within this time comes to the same pod.
+    pub affinity_secs: Option<u32>,
 }
 
 /// One port of a service.
@@ -49,12 +66,15 @@ pub enum Target {
     Name(String),
 }
 
-impl Target {
+impl ServicePort {
     /// The number in this pod.
     pub fn resolve(&self, pod: &Pod) -> Option<u16> {
-        match self {
-            Self::Number(n) => Some(*n),
-            Self::Name(name) => pod.containers.iter().find_map(|c| c.ports.get(name).copied()),
+        match &self.target {
+            Target::Number(n) => Some(*n),
+            Target::Name(name) => {
+                let protocol = if self.udp { Protocol::Udp } else { Protocol::Tcp };
+                pod.named_ports.get(&(name.clone(), protocol)).copied()
+            }
         }
     }
 }
@@ -69,59 +89,173 @@ impl Service {
     }
 }
 
-fn fixed_ip(s: &core::Service) -> Option<Ipv4Addr> {
-    s.spec.as_ref()?.cluster_ip.as_deref()?.parse().ok()
+/// An address family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
 }
 
-/// Services with an address of their own are placed first.
-pub(super) fn has_fixed_ip(s: &core::Service) -> bool {
-    fixed_ip(s).is_some()
+impl Family {
+    /// As in `spec.ipFamilies`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        }
+    }
+
+    fn of(ip: &IpAddr) -> Self {
+        if ip.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+
+    fn other(self) -> Self {
+        if self == Self::V4 { Self::V6 } else { Self::V4 }
+    }
 }
 
-/// `None`: a Service without an address of its own.
-pub(super) fn service(s: &core::Service, taken: &mut BTreeSet<Ipv4Addr>) -> Result<Option<Service>, String> {
-    let namespace = s.metadata.namespace.clone().unwrap_or_default();
-    let name = s.metadata.name.clone().unwrap_or_default();
+/// Services in order of their names, and one line for each that cannot be.
+pub(super) fn all(objects: &[Arc<core::Service>], ipv6: bool) -> (Vec<Service>, Vec<String>) {
+    let (mut services, mut problems, mut taken) = (vec![], vec![], BTreeSet::new());
+    // Those that know their addresses are placed first, then those that know
+    // one of two.
+    let mut order: Vec<&Arc<core::Service>> = objects.iter().collect();
+    order.sort_by_key(|s| std::cmp::Reverse(fixed_ips(s).len()));
+    for s in order {
+        let addresses = cluster_ips(s, &taken, ipv6);
+        match addresses {
+            Ok(ips) if ips.is_empty() => {}
+            Ok(ips) => {
+                taken.extend(&ips);
+                services.push(service(s, ips));
+            }
+            Err(e) => problems.push(format!("Service {}: {e}", title(s))),
+        }
+    }
+    services.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+    (services, problems)
+}
+
+fn title(s: &core::Service) -> String {
+    let text = |t: &Option<String>| t.clone().unwrap_or_default();
+    format!("{}/{}", text(&s.metadata.namespace), text(&s.metadata.name))
+}
+
+fn service(s: &core::Service, cluster_ips: Vec<IpAddr>) -> Service {
     let spec = s.spec.clone().unwrap_or_default();
-    if spec.cluster_ip.as_deref() == Some("None") || spec.type_.as_deref() == Some("ExternalName") {
-        return Ok(None);
-    }
-    let cluster_ip = match fixed_ip(s) {
-        Some(ip) => ip,
-        None => free_ip(&format!("{namespace}/{name}"), taken).ok_or("no cluster address is left")?,
-    };
-    if !taken.insert(cluster_ip) {
-        return Err(format!("Service {namespace}/{name}: spec.clusterIP {cluster_ip} is taken by another Service"));
-    }
     let number = |n: i32| u16::try_from(n).unwrap_or(0);
     let ports = spec.ports.iter().flatten().map(|p| ServicePort {
         udp: p.protocol.as_deref() == Some("UDP"),
         port: number(p.port),
-        node_port: p.node_port.map(number),
+        node_port: p.node_port.map(number).filter(|n| *n > 0),
         target: match &p.target_port {
-            None => Target::Number(number(p.port)),
+            None | Some(IntOrString::Int(0)) => Target::Number(number(p.port)),
             Some(IntOrString::Int(n)) => Target::Number(number(*n)),
             Some(IntOrString::String(name)) => Target::Name(name.clone()),
         },
     });
-    Ok(Some(Service {
-        namespace,
-        name,
-        cluster_ip,
+    Service {
+        namespace: s.metadata.namespace.clone().unwrap_or_default(),
+        name: s.metadata.name.clone().unwrap_or_default(),
+        cluster_ips,
         ports: ports.collect(),
         not_ready_too: spec.publish_not_ready_addresses.unwrap_or(false),
+        affinity_secs: affinity(&spec),
         selector: spec.selector.unwrap_or_default(),
-    }))
+    }
+}
+
+fn affinity(spec: &core::ServiceSpec) -> Option<u32> {
+    let client = spec.session_affinity_config.as_ref().and_then(|c| c.client_ip.as_ref());
+    let secs = client.and_then(|c| c.timeout_seconds).and_then(|s| u32::try_from(s).ok()).filter(|s| *s > 0);
+    (spec.session_affinity.as_deref() == Some("ClientIP")).then(|| secs.unwrap_or(AFFINITY_SECS))
+}
+
+/// Address families of a Service, the primary one first; also of a headless
+/// one, whose names lead to addresses of these families.
+///
+/// # Errors
+/// It asks for a family that the node does not have: one line for its author.
+pub fn families(spec: &core::ServiceSpec, ipv6: bool) -> Result<Vec<Family>, String> {
+    let named = spec.ip_families.iter().flatten().next().map(String::as_str);
+    let first = match (named, spec_ips(spec).first()) {
+        (Some("IPv6"), _) => Family::V6,
+        (None, Some(ip)) => Family::of(ip),
+        _ => Family::V4,
+    };
+    let missing = |what: &str| Err(format!("spec.{what}: this node has no IPv6"));
+    match (spec.ip_family_policy.as_deref(), ipv6) {
+        (Some("RequireDualStack"), false) => missing("ipFamilyPolicy RequireDualStack"),
+        (_, false) if first == Family::V6 => missing("ipFamilies IPv6"),
+        (Some("RequireDualStack" | "PreferDualStack"), true) => Ok(vec![first, first.other()]),
+        _ => Ok(vec![first]),
+    }
+}
+
+/// Virtual addresses of a Service, one per family, the primary one first; none
+/// if it is headless or a mere name. `taken` are those of other Services,
+/// `ipv6` says whether the node has IPv6 ([`crate::Config::ipv6`]). Addresses
+/// that are in the object already stay.
+///
+/// # Errors
+/// One line for its author.
+pub fn cluster_ips(s: &core::Service, taken: &BTreeSet<IpAddr>, ipv6: bool) -> Result<Vec<IpAddr>, String> {
+    let default = core::ServiceSpec::default();
+    let spec = s.spec.as_ref().unwrap_or(&default);
+    let none = spec.cluster_ip.as_deref() == Some("None");
+    if none || spec.type_.as_deref() == Some("ExternalName") {
+        return Ok(vec![]);
+    }
+    let fixed = fixed_ips(s);
+    let mut out = vec![];
+    for family in families(spec, ipv6)? {
+        let ip = match fixed.iter().find(|ip| Family::of(ip) == family) {
+            Some(ip) => *ip,
+            None => free_ip(&title(s), family, taken).ok_or("no cluster address is left")?,
+        };
+        if taken.contains(&ip) {
+            return Err(format!("spec.clusterIP {ip} is taken by another Service"));
+        }
+        out.push(ip);
+    }
+    Ok(out)
+}
+
+fn fixed_ips(s: &core::Service) -> Vec<IpAddr> {
+    s.spec.as_ref().map(spec_ips).unwrap_or_default()
+}
+
+fn spec_ips(spec: &core::ServiceSpec) -> Vec<IpAddr> {
+    let first = spec.cluster_ip.iter();
+    let mut all: Vec<IpAddr> =
+        first.chain(spec.cluster_ips.iter().flatten()).filter_map(|ip| ip.parse().ok()).collect();
+    all.dedup();
+    all
 }
 
 /// The address follows from the name, so that it is the same after a reboot
 /// and in every node of a fleet; the next free one where two names collide.
-fn free_ip(name: &str, taken: &BTreeSet<Ipv4Addr>) -> Option<Ipv4Addr> {
+fn free_ip(name: &str, family: Family, taken: &BTreeSet<IpAddr>) -> Option<IpAddr> {
     let h = Sha256::digest(name);
     let start = u16::from_be_bytes([h[0], h[1]]);
+    let address = |[a, b]: [u8; 2]| -> IpAddr {
+        match family {
+            Family::V4 => {
+                let [x, y, _, _] = NETWORK4.0.octets();
+                [x, y, a, b].into()
+            }
+            Family::V6 => Ipv6Addr::from_bits(NETWORK6.0.to_bits() | u128::from(u16::from_be_bytes([a, b]))).into(),
+        }
+    };
     (0..=u16::MAX)
         .map(|i| start.wrapping_add(i).to_be_bytes())
         .filter(|[a, b]| (*a, *b) != (0, 0) && (*a, *b) != (255, 255))
-        .map(|[a, b]| Ipv4Addr::new(10, 96, a, b))
+        .map(address)
         .find(|ip| !taken.contains(ip))
 }
+
+#[cfg(test)]
+#[path = "services_tests.rs"]
+mod tests;

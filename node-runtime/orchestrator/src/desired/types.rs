@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use skerry_formats::ObjectDigest;
 
+use crate::network::policy::Protocol;
+
 /// One pod.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Pod {
@@ -23,6 +25,8 @@ pub struct Pod {
     pub service_account: String,
     /// Init containers and sidecars in order, then the others in order.
     pub containers: Vec<Container>,
+    /// Numbers of the ports that containers name, but those of init containers.
+    pub named_ports: BTreeMap<(String, Protocol), u16>,
     /// Volumes by name.
     pub volumes: BTreeMap<String, Volume>,
     /// Why the volumes cannot be made yet.

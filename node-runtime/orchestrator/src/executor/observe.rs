@@ -51,6 +51,7 @@ impl<R: Runtime, H: Host> Executor<R, H> {
             on_disk: self.host.on_disk(),
             rules: self.memory.rules.clone(),
             host_ip: Some(self.host.host_ip()),
+            gateways: self.config.gateways(),
         })
     }
 

@@ -1,16 +1,19 @@
 //! The text of a pod's `/etc/hosts` and `/etc/resolv.conf`. Pure.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::desired::{DnsPolicy, Pod};
 
 /// `/etc/hosts` of a pod.
-pub(super) fn hosts(pod: &Pod, ip: Ipv4Addr) -> String {
+pub(super) fn hosts(pod: &Pod, ips: &[IpAddr]) -> String {
     let names = match &pod.fqdn {
         Some(fqdn) => format!("{fqdn}\t{}", pod.hostname),
         None => pod.hostname.clone(),
     };
-    let mut text = format!("127.0.0.1\tlocalhost\n::1\tlocalhost\n{ip}\t{names}\n");
+    let mut text = String::from("127.0.0.1\tlocalhost\n::1\tlocalhost\n");
+    for ip in ips {
+        text += &format!("{ip}\t{names}\n");
+    }
     for (ip, names) in &pod.host_aliases {
         text += &format!("{ip}\t{}\n", names.join("\t"));
     }
@@ -108,7 +111,7 @@ mod tests {
             host_aliases: vec![("192.0.2.9".into(), vec!["a".into(), "b".into()])],
             ..Pod::default()
         };
-        let text = hosts(&pod, Ipv4Addr::new(10, 244, 0, 2));
+        let text = hosts(&pod, &[Ipv4Addr::new(10, 244, 0, 2).into()]);
         assert!(text.ends_with("10.244.0.2\tweb-0.web.shop.svc.cluster.local\tweb-0\n192.0.2.9\ta\tb\n"), "{text}");
     }
 }

@@ -9,22 +9,20 @@ mod volumes;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::Stdio,
 };
 
 use anyhow::Context;
 use skerry_platform::{durable, netns, resolv};
-use tokio::io::AsyncWriteExt;
 
 use crate::{
     cgroup,
     config::Config,
     containerd::NewContainer,
     desired::{Container, Pod, Volume},
-    network::{Names, Ruleset, ipam::Ipam, links, render},
+    network::{Ruleset, filter, ipam::Ipam, links},
     observed::Sandbox,
     plan::Teardown,
     rootfs, spec,
@@ -92,12 +90,12 @@ impl Node {
         Ok(durable::write_file_atomic(self.config.run_dir.join("orchestrator/addresses.json"), &bytes)?)
     }
 
-    fn write_files(&self, pod: &Pod, ip: Ipv4Addr) -> anyhow::Result<()> {
+    fn write_files(&self, pod: &Pod, ips: &[IpAddr]) -> anyhow::Result<()> {
         let dir = pod_run_dir(&self.config, &pod.uid);
         fs::create_dir_all(&dir)?;
         let hosts = match pod.host_network {
             true => fs::read_to_string("/etc/hosts").unwrap_or_default(),
-            false => files::hosts(pod, ip),
+            false => files::hosts(pod, ips),
         };
         fs::write(dir.join("hosts"), hosts)?;
         fs::write(dir.join("hostname"), format!("{}\n", pod.hostname))?;
@@ -243,7 +241,7 @@ fn host_ip(config: &Config) -> Ipv4Addr {
 impl Host for Node {
     async fn ensure_base(&mut self) -> anyhow::Result<()> {
         self.follow_name_servers();
-        Ok(links::ensure_base(self.config.gateway()).await?)
+        Ok(links::ensure_base(self.config.gateway(), self.config.gateway6()).await?)
     }
 
     fn host_ip(&self) -> Ipv4Addr {
@@ -253,12 +251,13 @@ impl Host for Node {
     fn sandboxes(&self) -> BTreeMap<String, Sandbox> {
         let one = |(uid, octet): (&String, &u8)| {
             let intact = netns::exists(&self.netns(uid)) && links::link_exists(&links::host_link(uid));
-            (uid.clone(), Sandbox { ip: Ipam::address(self.config.pod_network, *octet), intact })
+            let (ip, ip6) = (Ipam::address(self.config.pod_network, *octet), self.config.address6(*octet));
+            (uid.clone(), Sandbox { ip, ip6, intact })
         };
         let mut all: BTreeMap<String, Sandbox> = self.ipam.pods.iter().map(one).collect();
         if !self.ipam.host.is_empty() {
             let ip = host_ip(&self.config);
-            all.extend(self.ipam.host.iter().map(|uid| (uid.clone(), Sandbox { ip, intact: true })));
+            all.extend(self.ipam.host.iter().map(|uid| (uid.clone(), Sandbox { ip, ip6: None, intact: true })));
         }
         all
     }
@@ -278,15 +277,15 @@ impl Host for Node {
 
     async fn setup_pod(&mut self, pod: &Pod) -> anyhow::Result<()> {
         let mut ipam = self.ipam.clone();
-        let ip = if pod.host_network {
+        let (ip, ip6) = if pod.host_network {
             ipam.host.insert(pod.uid.clone());
-            host_ip(&self.config)
+            (host_ip(&self.config), None)
         } else {
             let octet = ipam.assign(&pod.uid);
             let octet = octet.ok_or_else(|| anyhow::anyhow!("all addresses of the pod network are taken"))?;
-            Ipam::address(self.config.pod_network, octet)
+            (Ipam::address(self.config.pod_network, octet), self.config.address6(octet))
         };
-        self.write_files(pod, ip)?;
+        self.write_files(pod, &Sandbox { ip, ip6, intact: true }.ips())?;
         self.make_volumes(pod)?;
         own_claims(pod).await?;
         self.files.insert(pod.uid.clone(), pod.files_hash);
@@ -294,7 +293,7 @@ impl Host for Node {
         cgroup::make(&group, &cgroup::PodLimits::of(pod)).with_context(|| format!("limits of cgroup {group}"))?;
         if !pod.host_network {
             let ns = self.netns(&pod.uid);
-            links::create_pod(&ns, &pod.uid, ip, self.config.gateway()).await?;
+            links::create_pod(&ns, &pod.uid, &links::Addresses { ip, gateway: self.config.gateway(), ip6 }).await?;
         }
         self.ipam = ipam;
         self.store()
@@ -337,8 +336,8 @@ impl Host for Node {
 
     fn prepare(&mut self, pod: &Pod, container: &Container, id: &str) -> anyhow::Result<NewContainer> {
         let config = &self.config;
-        let ip =
-            self.sandboxes().get(&pod.uid).map(|s| s.ip).ok_or_else(|| anyhow::anyhow!("the pod has no network"))?;
+        let Sandbox { ip, ip6, .. } =
+            self.sandboxes().remove(&pod.uid).ok_or_else(|| anyhow::anyhow!("the pod has no network"))?;
         let layer = config.pods_dir.join(&pod.uid).join("containers").join(&container.name);
         let rootfs = rootfs::prepare(&config.app_roots, &config.run_dir.join("apps"), &layer, container)?;
         let (stdout, stderr) = fifos(config, &pod.uid, id);
@@ -351,11 +350,12 @@ impl Host for Node {
         // Whoever the container runs as may write it.
         fs::set_permissions(&termination, fs::Permissions::from_mode(0o666))?;
         let host_ip = host_ip(config);
-        let facts = spec::PodFacts { pod, node_name: &self.name, pod_ip: ip, host_ip };
+        let facts = spec::PodFacts { pod, node_name: &self.name, pod_ip: ip, pod_ip6: ip6, host_ip };
         let mounts = self.mounts(pod, container, &facts)?;
         let place = spec::Place {
             node_name: &self.name,
             pod_ip: ip,
+            pod_ip6: ip6,
             host_ip,
             netns: &self.netns(&pod.uid),
             files: &pod_run_dir(config, &pod.uid),
@@ -381,25 +381,7 @@ impl Host for Node {
     }
 
     async fn apply_rules(&mut self, rules: &Ruleset) -> anyhow::Result<()> {
-        let links = format!("{}*", links::HOST_LINKS);
-        let names = Names { pod_links: &links, pod_networks: &[self.config.pod_cidr()] };
-        let json = serde_json::to_vec(&render(rules, &names))?;
-        let mut nft = tokio::process::Command::new(&self.config.nft)
-            .args(["-j", "-f", "-"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        if let Some(mut stdin) = nft.stdin.take() {
-            stdin.write_all(&json).await?;
-        }
-        let out = nft.wait_with_output().await?;
-        if out.status.success() {
-            return Ok(());
-        }
-        let why = String::from_utf8_lossy(&out.stderr);
-        anyhow::bail!("nft refused the ruleset: {}", why.lines().next().unwrap_or("no reason given"))
+        filter::apply(&self.config, rules).await
     }
 }
 

@@ -3,23 +3,32 @@
 //! The loopback link carries the node's address in the pod network. Each pod
 //! has a veth pair; the node has a route to the pod's one address over it, and
 //! the pod a default route to the node's address. The node answers ARP for that
-//! address on every link, as Linux does for all its addresses.
+//! address on every link, as Linux does for all its addresses. Where the node
+//! has IPv6, the same goes for a second address, with `fe80::1` on the node's
+//! end of each pair as the pod's way out.
 
 use std::{
     fs::File,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::fd::AsRawFd,
     path::{Path, PathBuf},
 };
 
 use rtnetlink::{
     Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
-    packet_route::{link::LinkAttribute, route::RouteScope},
+    packet_route::{
+        address::AddressHeaderFlags,
+        link::LinkAttribute,
+        route::{RouteMessage, RouteScope},
+    },
 };
 use skerry_platform::netns;
 
-/// Prefix of the virtual addresses of services.
-const SERVICES: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 96, 0, 0), 16);
+use crate::desired::services::{NETWORK4, NETWORK6};
+
+/// The node's address on each pod's link: IPv6 answers for an address only on
+/// the link that has it.
+const GATEWAY6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 /// Link of the node's own addresses.
 const LOOPBACK: &str = "lo";
 /// What the names of the node's ends of the pods' links begin with.
@@ -94,6 +103,27 @@ impl Drop for Netlink {
     }
 }
 
+impl Netlink {
+    /// Give a link an address that is not looked for on the link first: nobody
+    /// else can have it, and it is needed at once.
+    async fn address(&self, index: u32, ip: IpAddr, length: u8) -> Result<(), rtnetlink::Error> {
+        let mut request = self.handle.address().add(index, ip, length).replace();
+        if ip.is_ipv6() {
+            request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
+        }
+        request.execute().await
+    }
+
+    async fn up(&self, index: u32, name: &str) -> Result<(), LinkError> {
+        let up = LinkUnspec::new_with_index(index).up().build();
+        self.handle.link().set(up).execute().await.map_err(refused("set up", name))
+    }
+
+    async fn route(&self, route: RouteMessage) -> Result<(), rtnetlink::Error> {
+        self.handle.route().add(route).replace().execute().await
+    }
+}
+
 /// Is there a link of this name in the current namespace?
 pub(crate) fn link_exists(name: &str) -> bool {
     Path::new("/sys/class/net").join(name).exists()
@@ -107,30 +137,55 @@ pub(crate) fn host_link(uid: &str) -> String {
     format!("{HOST_LINKS}{short}")
 }
 
-/// The node's address in the pod network, the services' route, forwarding. Safe
-/// to repeat; changes nothing where all is there.
-pub(crate) async fn ensure_base(gateway: Ipv4Addr) -> Result<(), LinkError> {
+/// The node's addresses in the pod networks, the services' routes, forwarding.
+/// Safe to repeat; changes nothing where all is there.
+pub(crate) async fn ensure_base(gateway: Ipv4Addr, gateway6: Option<Ipv6Addr>) -> Result<(), LinkError> {
     let nl = Netlink::open()?;
     let index = nl.index(LOOPBACK).await?;
-    let up = LinkUnspec::new_with_index(index).up().build();
-    nl.handle.link().set(up).execute().await.map_err(refused("set up", LOOPBACK))?;
-    nl.handle
-        .address()
-        .add(index, IpAddr::V4(gateway), 32)
-        .replace()
-        .execute()
-        .await
-        .map_err(refused("set the pods' gateway on", LOOPBACK))?;
+    nl.up(index, LOOPBACK).await?;
+    let refuse = |operation| refused(operation, LOOPBACK);
+    nl.address(index, gateway.into(), 32).await.map_err(refuse("set the pods' gateway on"))?;
     // Without it, clients on the node would have no way to a service where
     // there is no default route. Only unserved packets would ever go there, and
     // those are rejected.
     let route = RouteMessageBuilder::<Ipv4Addr>::new()
-        .destination_prefix(SERVICES.0, SERVICES.1)
+        .destination_prefix(NETWORK4.0, NETWORK4.1)
         .output_interface(index)
-        .pref_source(gateway)
-        .build();
-    nl.handle.route().add(route).replace().execute().await.map_err(refused("set the services' route on", LOOPBACK))?;
-    sysctl("net/ipv4/ip_forward", "1")
+        .pref_source(gateway);
+    nl.route(route.build()).await.map_err(refuse("set the services' route on"))?;
+    sysctl("net/ipv4/ip_forward", "1")?;
+    let Some(gateway6) = gateway6 else { return Ok(()) };
+    nl.address(index, gateway6.into(), 128).await.map_err(refuse("set the pods' gateway of IPv6 on"))?;
+    let route = RouteMessageBuilder::<Ipv6Addr>::new()
+        .destination_prefix(NETWORK6.0, NETWORK6.1)
+        .output_interface(index)
+        .pref_source(gateway6);
+    nl.route(route.build()).await.map_err(refuse("set the services' route of IPv6 on"))?;
+    forwarding6()
+}
+
+/// Forwarding of IPv6 is for all links or none. A link that finds its router by
+/// itself would stop to do so on a forwarding node, so it is told to go on.
+fn forwarding6() -> Result<(), LinkError> {
+    const ALL: &str = "net/ipv6/conf/all/forwarding";
+    if std::fs::read_to_string(Path::new("/proc/sys").join(ALL)).is_ok_and(|v| v.trim() == "1") {
+        return Ok(());
+    }
+    for link in std::fs::read_dir("/proc/sys/net/ipv6/conf").into_iter().flatten().flatten() {
+        let key = format!("net/ipv6/conf/{}/accept_ra", link.file_name().to_string_lossy());
+        if std::fs::read_to_string(Path::new("/proc/sys").join(&key)).is_ok_and(|v| v.trim() == "1") {
+            sysctl(&key, "2")?;
+        }
+    }
+    sysctl(ALL, "1")
+}
+
+/// Addresses of a pod and of its gateway.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Addresses {
+    pub(crate) ip: Ipv4Addr,
+    pub(crate) gateway: Ipv4Addr,
+    pub(crate) ip6: Option<Ipv6Addr>,
 }
 
 fn sysctl(key: &str, value: &str) -> Result<(), LinkError> {
@@ -143,7 +198,7 @@ fn sysctl(key: &str, value: &str) -> Result<(), LinkError> {
 
 /// Namespace at `ns`, veth pair, addresses and routes of a pod. What is left of
 /// an earlier attempt is removed first.
-pub(crate) async fn create_pod(ns: &Path, uid: &str, ip: Ipv4Addr, gateway: Ipv4Addr) -> Result<(), LinkError> {
+pub(crate) async fn create_pod(ns: &Path, uid: &str, addresses: &Addresses) -> Result<(), LinkError> {
     delete_pod(ns, uid).await?;
     netns::create(ns)?;
     let host = host_link(uid);
@@ -154,30 +209,31 @@ pub(crate) async fn create_pod(ns: &Path, uid: &str, ip: Ipv4Addr, gateway: Ipv4
     let into = LinkUnspec::new_with_index(nl.index(&peer).await?).setns_by_fd(file.as_raw_fd()).build();
     nl.handle.link().set(into).execute().await.map_err(refused("move into the pod", &peer))?;
     let index = nl.index(&host).await?;
-    let up = LinkUnspec::new_with_index(index).up().build();
-    nl.handle.link().set(up).execute().await.map_err(refused("set up", &host))?;
+    nl.up(index, &host).await?;
     // Clients on the node may use 127.0.0.1:NODEPORT; see the guard rule.
     sysctl(&format!("net/ipv4/conf/{host}/route_localnet"), "1")?;
-    netns::run_in(ns, || inside(&peer, ip, gateway))??;
+    netns::run_in(ns, || inside(&peer, addresses))??;
     let route = RouteMessageBuilder::<Ipv4Addr>::new()
-        .destination_prefix(ip, 32)
+        .destination_prefix(addresses.ip, 32)
         .output_interface(index)
         .scope(RouteScope::Link)
-        .pref_source(gateway)
-        .build();
-    nl.handle.route().add(route).replace().execute().await.map_err(refused("set the pod's route on", &host))
+        .pref_source(addresses.gateway);
+    nl.route(route.build()).await.map_err(refused("set the pod's route on", &host))?;
+    let Some(ip6) = addresses.ip6 else { return Ok(()) };
+    nl.address(index, GATEWAY6.into(), 64).await.map_err(refused("set the gateway of IPv6 on", &host))?;
+    let route = RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(ip6, 128).output_interface(index);
+    nl.route(route.build()).await.map_err(refused("set the pod's route of IPv6 on", &host))
 }
 
 /// Set the pod's side up. Runs on a thread of its own inside the namespace.
-fn inside(peer: &str, ip: Ipv4Addr, gateway: Ipv4Addr) -> Result<(), LinkError> {
+fn inside(peer: &str, addresses: &Addresses) -> Result<(), LinkError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(io("start", Path::new("a runtime in the pod's namespace")))?;
     runtime.block_on(async {
         let nl = Netlink::open()?;
-        let lo = LinkUnspec::new_with_index(nl.index(LOOPBACK).await?).up().build();
-        nl.handle.link().set(lo).execute().await.map_err(refused("set up", LOOPBACK))?;
+        nl.up(nl.index(LOOPBACK).await?, LOOPBACK).await?;
         let index = nl.index(peer).await?;
         let named = LinkMessageBuilder::<LinkUnspec>::new()
             .index(index)
@@ -185,17 +241,20 @@ fn inside(peer: &str, ip: Ipv4Addr, gateway: Ipv4Addr) -> Result<(), LinkError> 
             .build();
         nl.handle.link().set(named).execute().await.map_err(refused("rename", peer))?;
         let refuse = |operation| refused(operation, POD_INTERFACE);
-        nl.handle.address().add(index, IpAddr::V4(ip), 32).execute().await.map_err(refuse("set the address of"))?;
-        let up = LinkUnspec::new_with_index(index).up().build();
-        nl.handle.link().set(up).execute().await.map_err(refuse("set up"))?;
+        nl.address(index, addresses.ip.into(), 32).await.map_err(refuse("set the address of"))?;
+        nl.up(index, POD_INTERFACE).await?;
+        let gateway = addresses.gateway;
         let node = RouteMessageBuilder::<Ipv4Addr>::new()
             .destination_prefix(gateway, 32)
             .output_interface(index)
-            .scope(RouteScope::Link)
-            .build();
-        nl.handle.route().add(node).execute().await.map_err(refuse("set the route to the node on"))?;
-        let rest = RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).output_interface(index).build();
-        nl.handle.route().add(rest).execute().await.map_err(refuse("set the default route of"))
+            .scope(RouteScope::Link);
+        nl.route(node.build()).await.map_err(refuse("set the route to the node on"))?;
+        let rest = RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).output_interface(index);
+        nl.route(rest.build()).await.map_err(refuse("set the default route of"))?;
+        let Some(ip6) = addresses.ip6 else { return Ok(()) };
+        nl.address(index, ip6.into(), 128).await.map_err(refuse("set the address of IPv6 of"))?;
+        let rest = RouteMessageBuilder::<Ipv6Addr>::new().gateway(GATEWAY6).output_interface(index);
+        nl.route(rest.build()).await.map_err(refuse("set the default route of IPv6 of"))
     })
 }
 

@@ -3,11 +3,12 @@
 //! Source: Kubernetes `networking.k8s.io/v1` NetworkPolicy. A pod is isolated
 //! in a direction as soon as one policy of that direction selects it; then only
 //! what some such policy allows gets through. Answers to allowed connections
-//! always do, and so does the node itself (probes).
+//! always do, and so do the node itself (probes) and what a pod sends to itself.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    sync::Arc,
 };
 
 use k8s_openapi::{
@@ -26,6 +27,24 @@ pub struct PolicyPod {
     pub addresses: Vec<IpAddr>,
     /// Numbers of its ports by name and protocol.
     pub ports: BTreeMap<(String, Protocol), u16>,
+    /// Only a peer: no policy isolates it.
+    pub exempt: bool,
+}
+
+impl PolicyPod {
+    /// The node's name server, which stands where clusters have pods for that:
+    /// a policy that allows those allows this one, and isolation without such
+    /// a policy cuts off names as it does there.
+    pub fn name_server(addresses: Vec<IpAddr>) -> Self {
+        let port = |name: &str, protocol| ((name.to_owned(), protocol), 53);
+        Self {
+            namespace: "kube-system".into(),
+            labels: [("k8s-app".to_owned(), "kube-dns".to_owned())].into(),
+            addresses,
+            ports: [port("dns", Protocol::Udp), port("dns-tcp", Protocol::Tcp)].into(),
+            exempt: true,
+        }
+    }
 }
 
 /// Transport protocol.
@@ -97,11 +116,11 @@ pub struct PortRange {
 pub type Namespaces = BTreeMap<String, BTreeMap<String, String>>;
 
 /// What the policies come to for these pods.
-pub fn isolations(policies: &[NetworkPolicy], pods: &[PolicyPod], namespaces: &Namespaces) -> Vec<Isolation> {
+pub fn isolations(policies: &[Arc<NetworkPolicy>], pods: &[PolicyPod], namespaces: &Namespaces) -> Vec<Isolation> {
     let mut by_rules: Vec<Isolation> = vec![];
-    for pod in pods.iter().filter(|p| !p.addresses.is_empty()) {
+    for pod in pods.iter().filter(|p| !p.addresses.is_empty() && !p.exempt) {
         for direction in [Direction::Ingress, Direction::Egress] {
-            let mine: Vec<&NetworkPolicy> =
+            let mine: Vec<&Arc<NetworkPolicy>> =
                 policies.iter().filter(|p| selects(p, pod) && has_direction(p, direction)).collect();
             if mine.is_empty() {
                 continue;
@@ -165,7 +184,8 @@ fn allowed(
                 (Direction::Egress, Peers::Pods(ips)) => {
                     pods.iter().filter(|p| p.addresses.iter().any(|a| ips.contains(a))).collect()
                 }
-                (Direction::Egress, _) => vec![],
+                (Direction::Egress, Peers::Any) => pods.iter().collect(),
+                (Direction::Egress, Peers::Block { .. }) => vec![],
             };
             out.extend(with_ports(target, ports, direction, &named_in));
         }
@@ -184,12 +204,19 @@ fn peers_of(peers: &[NetworkPolicyPeer], home: &str, pods: &[PolicyPod], namespa
         }
         let in_namespace = |p: &&PolicyPod| match &peer.namespace_selector {
             None => p.namespace == home,
-            Some(s) => matches(s, namespaces.get(&p.namespace).unwrap_or(&BTreeMap::new())),
+            Some(s) => matches(s, &namespace_labels(&p.namespace, namespaces)),
         };
         let wanted = |p: &&PolicyPod| peer.pod_selector.as_ref().is_none_or(|s| matches(s, &p.labels));
         Peers::Pods(pods.iter().filter(in_namespace).filter(wanted).flat_map(|p| p.addresses.clone()).collect())
     };
     peers.iter().map(one).collect()
+}
+
+/// With the label that every namespace has.
+fn namespace_labels(name: &str, namespaces: &Namespaces) -> BTreeMap<String, String> {
+    let mut labels = namespaces.get(name).cloned().unwrap_or_default();
+    labels.insert("kubernetes.io/metadata.name".into(), name.into());
+    labels
 }
 
 fn with_ports(peers: Peers, ports: &[NetworkPolicyPort], direction: Direction, named_in: &[&PolicyPod]) -> Vec<Allow> {
@@ -266,115 +293,5 @@ fn matches(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool 
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use serde_json::json;
-
-    use super::*;
-
-    fn pod(namespace: &str, app: &str, ip: &str) -> PolicyPod {
-        PolicyPod {
-            namespace: namespace.into(),
-            labels: [("app".to_owned(), app.to_owned())].into(),
-            addresses: vec![ip.parse().unwrap()],
-            ports: [(("http".to_owned(), Protocol::Tcp), 8080)].into(),
-        }
-    }
-
-    fn pods() -> Vec<PolicyPod> {
-        vec![
-            pod("shop", "web", "10.244.0.2"),
-            pod("shop", "web", "10.244.0.3"),
-            pod("shop", "db", "10.244.0.4"),
-            pod("other", "web", "10.244.0.5"),
-        ]
-    }
-
-    fn run(spec: serde_json::Value) -> Vec<String> {
-        let policy = serde_json::from_value(json!({"metadata": {"name": "p", "namespace": "shop"}, "spec": spec}));
-        let name = |n: &str| (n.to_owned(), [("kubernetes.io/metadata.name".to_owned(), n.to_owned())].into());
-        let namespaces = [name("shop"), name("other")].into();
-        let text = |i: Isolation| {
-            let pods: Vec<String> = i.pods.iter().map(|p| p.to_string().replace("10.244.0", "")).collect();
-            let allow = |a: &Allow| {
-                let peers = match &a.peers {
-                    Peers::Any => "any".into(),
-                    Peers::Pods(p) => {
-                        p.iter().map(|p| p.to_string().replace("10.244.0", "")).collect::<Vec<_>>().join("+")
-                    }
-                    Peers::Block { cidr, except } => format!("{cidr}-{}", except.join("-")),
-                };
-                let ports: Vec<String> =
-                    a.ports.iter().map(|p| format!("{:?}{}-{}", p.protocol, p.first, p.last)).collect();
-                format!("{peers}:{}", ports.join(","))
-            };
-            let allows: Vec<String> = i.allows.iter().map(allow).collect();
-            format!("{:?} {} [{}]", i.direction, pods.join("+"), allows.join(" "))
-        };
-        isolations(&[policy.unwrap()], &pods(), &namespaces).into_iter().map(text).collect()
-    }
-
-    #[test]
-    fn what_policies_come_to() {
-        for (why, spec, want) in [
-            ("default deny", json!({"podSelector": {}}), vec!["Ingress .2+.3+.4 []"]),
-            (
-                "deny both",
-                json!({"podSelector": {"matchLabels": {"app": "db"}}, "policyTypes": ["Ingress", "Egress"]}),
-                vec!["Ingress .4 []", "Egress .4 []"],
-            ),
-            ("allow all", json!({"podSelector": {}, "ingress": [{}]}), vec!["Ingress .2+.3+.4 [any:]"]),
-            (
-                "db from web of the same namespace",
-                json!({"podSelector": {"matchLabels": {"app": "db"}}, "ingress": [{
-                    "from": [{"podSelector": {"matchLabels": {"app": "web"}}}],
-                    "ports": [{"port": 5432}]}]}),
-                vec!["Ingress .4 [.2+.3:Tcp5432-5432]"],
-            ),
-            (
-                "from another namespace",
-                json!({"podSelector": {"matchLabels": {"app": "db"}}, "ingress": [{
-                    "from": [{"namespaceSelector": {"matchExpressions": [
-                        {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["shop"]}]}}]}]}),
-                vec!["Ingress .4 [.5:]"],
-            ),
-            (
-                "named port, range, and a port without number",
-                json!({"podSelector": {"matchLabels": {"app": "db"}}, "ingress": [{"ports": [
-                    {"port": "http"}, {"port": 9000, "endPort": 9010, "protocol": "UDP"}]}]}),
-                vec!["Ingress .4 [any:Udp9000-9010,Tcp8080-8080]"],
-            ),
-            (
-                "a named port that nobody has allows nothing",
-                json!({"podSelector": {"matchLabels": {"app": "db"}}, "ingress": [{"ports": [{"port": "nope"}]}]}),
-                vec!["Ingress .4 []"],
-            ),
-            (
-                "egress to a block",
-                json!({"podSelector": {"matchLabels": {"app": "web"}}, "egress": [{"to": [
-                    {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}]}], "policyTypes": ["Egress"]}),
-                vec!["Egress .2+.3 [10.0.0.0/8-10.1.0.0/16:]"],
-            ),
-            (
-                "egress to a named port",
-                json!({"podSelector": {"matchLabels": {"app": "web"}}, "policyTypes": ["Egress"], "egress": [{
-                    "to": [{"podSelector": {"matchLabels": {"app": "db"}}}], "ports": [{"port": "http"}]}]}),
-                vec!["Egress .2+.3 [.4:Tcp8080-8080]"],
-            ),
-        ] {
-            assert_eq!(run(spec), want, "{why}");
-        }
-    }
-
-    #[test]
-    fn two_policies_add_up() {
-        let policy = |app: &str| -> NetworkPolicy {
-            serde_json::from_value(json!({"metadata": {"name": app, "namespace": "shop"}, "spec": {
-                "podSelector": {"matchLabels": {"app": "db"}},
-                "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": app}}}]}]}}))
-            .unwrap()
-        };
-        let both = isolations(&[policy("web"), policy("db")], &pods(), &Namespaces::new());
-        assert_eq!((both.len(), both[0].allows.len()), (1, 2));
-    }
-}
+#[path = "policy_tests.rs"]
+mod tests;

@@ -143,11 +143,12 @@ pub fn plan(desired: &Desired, observed: &Observed, now: f64) -> Plan {
     for pod in desired.pods.values() {
         lifecycle::pod(pod, observed, now, &mut plan);
     }
-    // Rules last: a new pod's address is known by then, and an endpoint that
-    // goes away is Ready no longer the moment it is told to end.
+    // Rules first: a new pod's address was seen before its containers start, so
+    // policies hold from their first packet on; and nothing new goes to an
+    // endpoint that was Ready a moment ago.
     let rules = ruleset_input(desired, observed);
     if observed.rules.as_ref() != Some(&rules) {
-        plan.actions.push(Action::ApplyRules(Box::new(rules)));
+        plan.actions.insert(0, Action::ApplyRules(Box::new(rules)));
     }
     hold_back_failed(observed, now, &mut plan);
     plan

@@ -57,7 +57,7 @@ fn container(pod: &Pod, name: &str, attempt: u32, state: State) -> (String, Cont
 }
 
 fn sandbox(octet: u8, intact: bool) -> Sandbox {
-    Sandbox { ip: Ipv4Addr::new(10, 244, 0, octet), intact }
+    Sandbox { ip: Ipv4Addr::new(10, 244, 0, octet), ip6: None, intact }
 }
 
 fn exited(code: u32, at: f64, ran_secs: f64) -> State {

@@ -1,6 +1,9 @@
 //! Environment of a container: values, fields of the pod, `$(NAME)`.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use crate::desired::{Container, EnvSource, Pod};
 
@@ -13,6 +16,8 @@ pub struct PodFacts<'a> {
     pub node_name: &'a str,
     /// Address of the pod.
     pub pod_ip: Ipv4Addr,
+    /// Its address of IPv6, if it has one.
+    pub pod_ip6: Option<Ipv6Addr>,
     /// Address of the node.
     pub host_ip: Ipv4Addr,
 }
@@ -63,7 +68,8 @@ fn variables<'a>(container: &'a Container, facts: &PodFacts<'_>) -> (Vec<&'a str
 fn field(path: &str, f: &PodFacts<'_>) -> String {
     match path {
         "spec.nodeName" => f.node_name.into(),
-        "status.podIP" | "status.podIPs" => f.pod_ip.to_string(),
+        "status.podIP" => f.pod_ip.to_string(),
+        "status.podIPs" => f.pod_ip6.map_or(f.pod_ip.to_string(), |six| format!("{},{six}", f.pod_ip)),
         "status.hostIP" | "status.hostIPs" => f.host_ip.to_string(),
         // A label that is not there is empty, as in Kubernetes.
         _ => pod_field(path, f.pod).unwrap_or_default(),

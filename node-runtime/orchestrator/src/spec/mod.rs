@@ -31,6 +31,8 @@ pub struct Place<'a> {
     pub node_name: &'a str,
     /// Address of the pod.
     pub pod_ip: Ipv4Addr,
+    /// Its address of IPv6, if it has one.
+    pub pod_ip6: Option<std::net::Ipv6Addr>,
     /// Address of the node.
     pub host_ip: Ipv4Addr,
     /// Network namespace of the pod; not used by pods on the node's network.
@@ -63,7 +65,13 @@ pub fn cgroup(parent: &str, uid: &str, container: &str) -> String {
 
 /// The spec as JSON.
 pub fn build(pod: &Pod, container: &Container, place: &Place<'_>) -> Value {
-    let facts = PodFacts { pod, node_name: place.node_name, pod_ip: place.pod_ip, host_ip: place.host_ip };
+    let facts = PodFacts {
+        pod,
+        node_name: place.node_name,
+        pod_ip: place.pod_ip,
+        pod_ip6: place.pod_ip6,
+        host_ip: place.host_ip,
+    };
     let caps = json!(container.capabilities);
     // A process that is not root gets capabilities through the ambient set only.
     let ambient = if container.uid == 0 { json!([]) } else { caps.clone() };
