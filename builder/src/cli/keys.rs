@@ -74,8 +74,7 @@ fn init(args: &Init) -> anyhow::Result<()> {
 
 fn token(args: &Token) -> anyhow::Result<()> {
     let (token, sha256) = keys::token(&mut rand_core::OsRng);
-    keys::write_token(&args.out, &token)
-        .with_context(|| format!("writing the token to {}", args.out.display()))?;
+    keys::write_token(&args.out, &token).with_context(|| format!("writing the token to {}", args.out.display()))?;
     println!("The token is in {}: keep it secret. These lines of the image spec let it in:\n", args.out.display());
     println!("[[api.token]]\nuser = {:?}\nrole = {:?}\nsha256 = {sha256:?}", args.user, args.role);
     println!("\nUse it with: kubectl --server https://NODE:6443 --token \"$(cat {})\" …", args.out.display());

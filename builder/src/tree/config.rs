@@ -133,8 +133,7 @@ pub fn node_config(spec: &ImageSpec, board: &BoardSpec, apps: Vec<BakedApp>) -> 
 }
 
 fn api_config(api: &ApiSpec) -> ApiConfig {
-    let token =
-        |t: &TokenSpec| ApiToken { user: t.user.clone(), role: t.role.clone(), sha256: t.sha256.clone() };
+    let token = |t: &TokenSpec| ApiToken { user: t.user.clone(), role: t.role.clone(), sha256: t.sha256.clone() };
     ApiConfig { listen: api.listen.clone(), tokens: api.tokens.iter().map(token).collect() }
 }
 

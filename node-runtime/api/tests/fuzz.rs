@@ -323,7 +323,8 @@ fn protobuf_pod(name: &str) -> Vec<u8> {
 #[test]
 fn protobuf_bodies() {
     fuzz("protobuf", |r| {
-        let mut body = protobuf_pod(*r.pick(&["a", "b", "c", ""]));
+        let name: &&str = r.pick(&["a", "b", "c", ""]);
+        let mut body = protobuf_pod(name);
         spoil(&mut body, r);
         let path = *r.pick(&[
             "/api/v1/namespaces/default/pods",

@@ -12,6 +12,7 @@ use skerry_api::{
     serve,
 };
 use skerry_formats::baked::ApiConfig;
+use skerry_orchestrator::Handle;
 use skerry_platform::durable;
 use skerry_store::Registry;
 use tokio::net::TcpListener;
@@ -27,7 +28,13 @@ const STARTED: &str = "started";
 ///
 /// # Errors
 /// No certificates, or no socket.
-pub(crate) async fn start(config: &Config, name: &str, registry: Registry, baked: &Baked) -> anyhow::Result<()> {
+pub(crate) async fn start(
+    config: &Config,
+    name: &str,
+    registry: Registry,
+    baked: &Baked,
+    handle: Handle,
+) -> anyhow::Result<()> {
     let Some(api) = &baked.node.api else { return Ok(()) };
     let listen: SocketAddr = api.listen.parse().with_context(|| format!("api.listen = {:?}", api.listen))?;
     let dir = config.state_dir.join("pki");
@@ -38,7 +45,7 @@ pub(crate) async fn start(config: &Config, name: &str, registry: Registry, baked
     durable::create_dir_all(&config.run_dir)?;
     durable::write_file_atomic_mode(&tokens, &token_file(api), 0o600)?;
     admin(config, name, &pki, listen.port(), now)?;
-    let backend = NodeBackend::new(config, name, registry.store().clone());
+    let backend = NodeBackend::new(config, name, registry.store().clone(), handle);
     let api = Api::new(Parts {
         registry,
         backend,

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use serde_json::{Value, json};
 use skerry_api::{Answer, Backend, Duplex, ExecRequest, LogRequest, Streams};
@@ -10,7 +11,11 @@ use skerry_formats::{
     versioned::Document,
 };
 use skerry_machinery::{ApiError, Key, Kind, Reason, kind};
-use skerry_orchestrator::containerd::{Client, Exec, NewExec};
+use skerry_orchestrator::{
+    Handle,
+    containerd::{Client, Exec, NewExec},
+    logs::{Attached, ReadError, Request},
+};
 use skerry_store::Store;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -34,12 +39,13 @@ pub(crate) struct NodeBackend {
     pub node: String,
     pub store: Store,
     pub client: Client,
+    pub handle: Handle,
 }
 
 impl NodeBackend {
-    pub(crate) fn new(config: &Config, node: &str, store: Store) -> Arc<Self> {
+    pub(crate) fn new(config: &Config, node: &str, store: Store, handle: Handle) -> Arc<Self> {
         let client = skerry_orchestrator::containerd_client(&config.kubelet);
-        Arc::new(Self { config: config.clone(), node: node.into(), store, client })
+        Arc::new(Self { config: config.clone(), node: node.into(), store, client, handle })
     }
 
     fn pod(&self, namespace: &str, name: &str) -> Result<Pod, ApiError> {
@@ -61,29 +67,75 @@ impl NodeBackend {
         }
     }
 
-    fn log_dir_and_run(&self, request: &LogRequest) -> Result<(PathBuf, String), ApiError> {
+    /// Where the log of a container is, and which run is asked for.
+    fn log_of(&self, request: &LogRequest) -> Result<(PathBuf, u32), ApiError> {
         let pod = self.pod(&request.namespace, &request.pod)?;
         let name = container(&pod, request.container.as_deref())?;
         let status = container_status(&pod, &name);
-        let restarts = status.map_or(0, |s| u32::try_from(s.restart_count).unwrap_or(0));
+        let run = status.map_or(0, |s| u32::try_from(s.restart_count).unwrap_or(0));
         let started = status.is_some_and(|s| s.container_id.is_some());
-        let why = |text: String| Err(ApiError::bad_request(text));
-        let run = match (request.previous, restarts) {
-            (true, 0) => {
-                return why(format!("previous terminated container \"{name}\" in pod \"{}\" not found", request.pod));
-            }
-            (true, n) => n - 1,
-            (false, n) => n,
-        };
+        let place = format!("\"{name}\" in pod \"{}\"", request.pod);
+        if request.previous && run == 0 {
+            return Err(ApiError::bad_request(format!("previous terminated container {place} not found")));
+        }
         if !started && !request.previous {
             let reason = status.and_then(|s| s.state.as_ref()?.waiting.as_ref()?.reason.clone());
             let reason = reason.unwrap_or_else(|| "ContainerCreating".into());
-            return why(format!("container \"{name}\" in pod \"{}\" is waiting to start: {reason}", request.pod));
+            return Err(ApiError::bad_request(format!("container {place} is waiting to start: {reason}")));
         }
         let uid = pod.metadata.uid.unwrap_or_default();
-        let path =
-            skerry_orchestrator::log_path(&self.config.kubelet, &request.namespace, &request.pod, &uid, &name, run);
-        Ok((path, name))
+        let (kubelet, namespace) = (&self.config.kubelet, &request.namespace);
+        Ok((skerry_orchestrator::log_path(kubelet, namespace, &request.pod, &uid, &name, run), run))
+    }
+}
+
+/// What the API asks for in the words of the log reader.
+fn log_request(request: &LogRequest, run: u32, now: Timestamp) -> Result<Request, ApiError> {
+    let absolute = request.since_time.as_deref().filter(|t| !t.is_empty()).map(str::parse::<Timestamp>).transpose();
+    let absolute = absolute.map_err(|e| ApiError::bad_request(format!("sinceTime: {e}")))?;
+    let ago = request.since_seconds.and_then(|s| i64::try_from(s).ok());
+    let relative = ago.and_then(|s| now.checked_sub(SignedDuration::from_secs(s)).ok());
+    Ok(Request {
+        run: Some(run),
+        previous: request.previous,
+        tail_lines: request.tail_lines,
+        since: absolute.or(relative),
+        limit_bytes: request.limit_bytes,
+        timestamps: request.timestamps,
+        follow: request.follow,
+    })
+}
+
+impl NodeBackend {
+    /// The ends of a container's own process for a client.
+    fn attached(&self, id: String, attached: Attached, request: &ExecRequest) -> Streams {
+        let (resize_to, mut resize) = mpsc::channel::<(u16, u16)>(1);
+        let (exit_to, exit) = oneshot::channel();
+        let handle = self.handle.clone();
+        tokio::spawn(async move {
+            let mut exit_to = exit_to;
+            let wait = handle.wait(&id);
+            tokio::pin!(wait);
+            let mut sized = true;
+            loop {
+                tokio::select! {
+                    code = &mut wait => return drop(exit_to.send(code.map_err(internal))),
+                    // The client is gone; the container goes on.
+                    () = exit_to.closed() => return,
+                    size = resize.recv(), if sized => match size {
+                        Some((columns, rows)) => handle.resize(&id, columns, rows).await,
+                        None => sized = false,
+                    },
+                }
+            }
+        });
+        Streams {
+            stdin: attached.stdin.filter(|_| request.stdin),
+            stdout: request.stdout.then_some(attached.stdout),
+            stderr: attached.stderr.filter(|_| request.stderr),
+            resize: request.tty.then_some(resize_to),
+            exit,
+        }
     }
 }
 
@@ -122,8 +174,13 @@ fn internal(e: impl std::fmt::Display) -> ApiError {
 impl Backend for NodeBackend {
     fn logs(&self, request: LogRequest) -> Answer<'_, mpsc::Receiver<Vec<u8>>> {
         Box::pin(async move {
-            let (path, _) = self.log_dir_and_run(&request)?;
-            crate::logs::read(&path, &request).await
+            let (path, run) = self.log_of(&request)?;
+            let wanted = log_request(&request, run, Timestamp::now())?;
+            let dir = path.parent().unwrap_or(&path);
+            self.handle.log(dir, &wanted).map_err(|e| match e {
+                ReadError::NotFound(_) => ApiError::bad_request("the log of this run is not kept any more"),
+                other => internal(other),
+            })
         })
     }
 
@@ -143,11 +200,10 @@ impl Backend for NodeBackend {
 
     fn attach(&self, request: ExecRequest) -> Answer<'_, Streams> {
         Box::pin(async move {
-            self.running(&request)?;
-            Err(ApiError::new(
-                Reason::MethodNotAllowed,
-                "attach is not supported by this node yet; use logs -f or exec",
-            ))
+            let id = self.running(&request)?;
+            let gone = || ApiError::bad_request(format!("a container of pod {} has just ended", request.pod));
+            let attached = self.handle.attach(&id).ok_or_else(gone)?;
+            Ok(self.attached(id, attached, &request))
         })
     }
 

@@ -132,10 +132,15 @@ impl Control {
         self.claims.erase(&self.view, &self.registry);
         let store = self.registry.store().clone();
         let list = move |k: &'static Kind| store.list(k, None).1;
+        let namespaces = list(kind("", "Namespace"));
+        let namespaces = namespaces.iter().map(|n| (n.key.name.clone(), n.meta.labels.clone())).collect();
         let of_key = |key: Key| workloads::workload(&*self.registry.store().get(&key)?, &list);
         Input {
             pods: self.view.pods_of(&self.node),
             services: self.view.services.all().cloned().collect(),
+            policies: self.view.policies.all().cloned().collect(),
+            namespaces,
+            ipv6: self.config.kubelet.ipv6(),
             config_maps: self.view.config_maps.by_name(),
             secrets: self.view.secrets.by_name(),
             claims: self.claims.folders(&self.view),

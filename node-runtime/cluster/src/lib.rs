@@ -22,8 +22,8 @@ mod claims;
 mod config;
 mod control;
 mod events;
-mod logs;
 mod metrics;
+mod names;
 mod node;
 pub mod offline;
 mod store;
@@ -64,6 +64,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 pub async fn serve(config: Config) -> anyhow::Result<()> {
     let baked = Arc::new(baked::Baked::read(&config.kubelet)?);
     let name = config.node_name();
+    let handle = skerry_orchestrator::Handle::new(&config.kubelet);
     let store = store::open(&config)?;
     let admission = Arc::new(admission::NodeAdmission::default());
     let registry = Registry::new(store.clone(), admission, Arc::new(SystemEnvironment));
@@ -71,13 +72,16 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let mut control = control::Control::new(&config, &name, registry.clone(), baked.clone());
     control.begin();
     let (to_kubelet, inputs) = watch::channel(Arc::new(control.input()));
-    let api = api::start(&config, &name, registry, &baked);
+    let api = api::start(&config, &name, registry, &baked, handle.clone());
     if let Err(e) = api.await {
         // Workloads run without it, and the node must come up.
         tracing::error!("the Kubernetes API is not served: {e:#}");
     }
     let controlling = tokio::spawn(control.run(from_kubelet, to_kubelet));
-    let ended = skerry_orchestrator::serve(config.kubelet, inputs, Some(outputs)).await;
+    let naming = tokio::spawn(names::serve(config.kubelet.gateway(), store.clone()));
+    let kubelet = skerry_orchestrator::Config { cluster_dns: Some(config.kubelet.gateway()), ..config.kubelet };
+    let ended = skerry_orchestrator::serve_with(kubelet, inputs, Some(outputs), handle).await;
+    naming.abort();
     controlling.abort();
     store.close();
     ended

@@ -6,7 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service};
+use k8s_openapi::api::{
+    core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service},
+    networking::v1::NetworkPolicy,
+};
 use serde::de::DeserializeOwned;
 use skerry_machinery::{Key, Kind, kind};
 use skerry_orchestrator::input::Name;
@@ -72,6 +75,8 @@ pub struct View {
     pub pods: Cache<Pod>,
     /// Services.
     pub services: Cache<Service>,
+    /// Network policies.
+    pub policies: Cache<NetworkPolicy>,
     /// ConfigMaps.
     pub config_maps: Cache<ConfigMap>,
     /// Secrets.
@@ -87,6 +92,7 @@ impl Default for View {
         Self {
             pods: Cache::new("", "Pod"),
             services: Cache::new("", "Service"),
+            policies: Cache::new("networking.k8s.io", "NetworkPolicy"),
             config_maps: Cache::new("", "ConfigMap"),
             secrets: Cache::new("", "Secret"),
             claims: Cache::new("", "PersistentVolumeClaim"),
@@ -101,6 +107,7 @@ impl View {
         [
             self.pods.refresh(store),
             self.services.refresh(store),
+            self.policies.refresh(store),
             self.config_maps.refresh(store),
             self.secrets.refresh(store),
             self.claims.refresh(store),

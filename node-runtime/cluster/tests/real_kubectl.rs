@@ -106,11 +106,25 @@ fn test(b: &Bench) {
     jobs(b);
     volumes(b);
     // Killed and started again: the same containers run on.
-    let before = b.kubectl(&["get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].status.containerStatuses[0].containerID}"]);
+    let before = b.kubectl(&[
+        "get",
+        "pods",
+        "-l",
+        "app=web",
+        "-o",
+        "jsonpath={.items[*].status.containerStatuses[0].containerID}",
+    ]);
     drop(node);
     node = b.node();
     b.until(&["get", "deployment", "web"], |t| t.contains("2/2"));
-    let after = b.kubectl(&["get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].status.containerStatuses[0].containerID}"]);
+    let after = b.kubectl(&[
+        "get",
+        "pods",
+        "-l",
+        "app=web",
+        "-o",
+        "jsonpath={.items[*].status.containerStatuses[0].containerID}",
+    ]);
     assert_eq!(before, after);
     deletion(b);
     drop(node);
@@ -182,9 +196,8 @@ fn refusals(b: &Bench) {
 fn jobs(b: &Bench) {
     let text = pod("x", "exit, \"0\"", "");
     let indented = text.split("spec:").nth(1).unwrap().lines().map(|l| format!("      {l}\n")).collect::<String>();
-    let job = format!(
-        "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: once}}\nspec:\n  template:\n    spec:{indented}"
-    );
+    let job =
+        format!("apiVersion: batch/v1\nkind: Job\nmetadata: {{name: once}}\nspec:\n  template:\n    spec:{indented}");
     b.with_input(&["apply", "--validate=false", "-f", "-"], &job);
     b.kubectl(&["wait", "--for=condition=complete", "job/once", "--timeout=120s"]);
     b.kubectl(&["delete", "job", "once"]);

@@ -169,8 +169,7 @@ impl Bench {
         let mut command = Command::new(&self.kubectl);
         command.args(line).env("HOME", self.dir.join("home"));
         command.env("KUBECONFIG", self.dir.join("run/kubernetes/admin.kubeconfig"));
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
         let out = child.wait_with_output().unwrap();
         let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
@@ -185,9 +184,7 @@ impl Bench {
     }
 
     pub fn with_input(&self, line: &[&str], input: &str) -> String {
-        self.try_kubectl(line, input).unwrap_or_else(|e| {
-            panic!("kubectl {}: {e}\n{}", line.join(" "), self.log())
-        })
+        self.try_kubectl(line, input).unwrap_or_else(|e| panic!("kubectl {}: {e}\n{}", line.join(" "), self.log()))
     }
 
     /// Run it again and again until its output fits, with a limit that only a

@@ -15,7 +15,7 @@ mod volumes;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::{BTreeMap, BTreeSet}, sync::Arc};
 
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 
