@@ -8,6 +8,7 @@ pub mod disk;
 pub mod faults;
 pub mod fixture;
 pub mod http;
+pub mod kubectl;
 pub mod node;
 pub mod product;
 pub mod random;

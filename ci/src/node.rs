@@ -15,6 +15,8 @@ use crate::http;
 const APP_PORT: u16 = 30080;
 /// Port of the status page.
 const STATUS_PORT: u16 = 9180;
+/// Port of the Kubernetes API.
+const API_PORT: u16 = 6443;
 /// Size of a node's disk; sparse.
 const DISK_BYTES: u64 = 4 << 30;
 /// Time limit of one question; an emulated guest can be slow to answer.
@@ -48,6 +50,7 @@ pub struct Node {
     vm: Option<Vm>,
     app_port: u16,
     status_port: u16,
+    api_port: u16,
 }
 
 impl Node {
@@ -59,11 +62,12 @@ impl Node {
         std::fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
         let disk = dir.join("disk.img");
         work_copy(image, &disk, DISK_BYTES)?;
-        let (app_port, status_port) = (http::free_port()?, http::free_port()?);
+        let [app_port, status_port, api_port] = [http::free_port()?, http::free_port()?, http::free_port()?];
         let config = VmConfig {
             forwards: vec![
                 Forward { host: app_port, node: APP_PORT },
                 Forward { host: status_port, node: STATUS_PORT },
+                Forward { host: api_port, node: API_PORT },
             ],
             console: Console::Log,
             serial_log: Some(dir.join("serial.log")),
@@ -71,7 +75,7 @@ impl Node {
             accel: probe().0,
             ..VmConfig::new(disk)
         };
-        Ok(Node { config, vm: None, app_port, status_port })
+        Ok(Node { config, vm: None, app_port, status_port, api_port })
     }
 
     /// Machine settings for the next power-on.
@@ -87,6 +91,11 @@ impl Node {
     /// Port of the host that leads to the app.
     pub fn app_port(&self) -> u16 {
         self.app_port
+    }
+
+    /// Port of the host that leads to the Kubernetes API.
+    pub fn api_port(&self) -> u16 {
+        self.api_port
     }
 
     /// Power on.

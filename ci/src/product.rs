@@ -2,11 +2,13 @@
 //! built and published by the real `skerry`.
 
 use std::{
+    ffi::OsStr,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
+use sha2::{Digest as _, Sha256};
 use skerry_formats::{Release, layout};
 use toml::{Table, Value};
 
@@ -156,7 +158,15 @@ impl Product {
         let product =
             Product { tools: tools.clone(), dir: dir.to_owned(), update_url: format!("http://{host}:{port}/") };
         product.tools.skerry(["keys".as_ref(), "init".as_ref(), "--dir".as_ref(), product.keys().as_os_str()])?;
+        let token = product.token();
+        let args = ["keys", "token", "--user", "ci", "--role", "admin", "--out"].map(AsRef::<OsStr>::as_ref);
+        product.tools.skerry(args.into_iter().chain([token.as_os_str()]))?;
         Ok(product)
+    }
+
+    /// File with the token of an administrator of the nodes.
+    pub fn token(&self) -> PathBuf {
+        self.dir.join("api.token")
     }
 
     /// Folder with the keys.
@@ -175,7 +185,7 @@ impl Product {
         std::fs::copy(self.keys().join("root.json"), dir.join("root.json")).context("copying the TUF root")?;
         let text = std::fs::read_to_string(source.join("demo.toml")).context("reading the demo's image spec")?;
         let spec = dir.join("demo.toml");
-        std::fs::write(&spec, rewrite(&text, variant, &self.update_url)?)
+        std::fs::write(&spec, rewrite(&text, variant, &self.update_url, &self.token_sha256()?)?)
             .with_context(|| format!("writing {}", spec.display()))?;
         // A lock that was refreshed for one release serves the others too.
         let lock = [self.dir.join("demo.lock"), source.join("demo.lock")].into_iter().find(|l| l.is_file());
@@ -184,6 +194,12 @@ impl Product {
         }
         self.pack_app(variant, &dir)?;
         Ok(spec)
+    }
+
+    fn token_sha256(&self) -> Result<String> {
+        let path = self.token();
+        let token = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        Ok(hex::encode(Sha256::digest(token.trim())))
     }
 
     fn pack_app(&self, variant: &Variant, dir: &Path) -> Result<()> {
@@ -282,7 +298,7 @@ impl Product {
         let mut args = vec!["build".as_ref(), spec.as_os_str(), "--board".as_ref(), BOARD.as_ref()];
         args.extend(["--out".as_ref(), out.as_os_str(), "--keys".as_ref(), keys.as_os_str()]);
         if parts == Parts::ReleaseOnly {
-            args.extend([std::ffi::OsStr::new("--only"), "release".as_ref()]);
+            args.extend([OsStr::new("--only"), "release".as_ref()]);
         }
         self.tools.skerry(args).map(drop)
     }
@@ -314,7 +330,7 @@ fn lock_is_stale(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Failed>().is_some_and(|f| f.code == Some(EXIT_NETWORK) && f.output.contains("skerry lock"))
 }
 
-fn rewrite(text: &str, variant: &Variant, url: &str) -> Result<String> {
+fn rewrite(text: &str, variant: &Variant, url: &str, token_sha256: &str) -> Result<String> {
     let mut spec: Table = text.parse().context("reading the demo's image spec")?;
     spec.insert("version".into(), variant.version.into());
     spec.insert("sequence".into(), i64::from(variant.sequence).into());
@@ -326,6 +342,9 @@ fn rewrite(text: &str, variant: &Variant, url: &str) -> Result<String> {
     section(&mut spec, "update", "url", url.into());
     section(&mut spec, "update", "root", "root.json".into());
     section(&mut spec, "health", "timeout_secs", Value::Integer(variant.health_timeout_secs as i64));
+    let token = [("user", "ci"), ("role", "admin"), ("sha256", token_sha256)];
+    let token: Table = token.into_iter().map(|(k, v)| (k.to_owned(), v.into())).collect();
+    section(&mut spec, "api", "token", Value::Array(vec![Value::Table(token)]));
     if !variant.kernel_args.is_empty() {
         let args = variant.kernel_args.iter().map(|a| Value::from(*a)).collect();
         section(&mut spec, "kernel", "args", Value::Array(args));
@@ -363,7 +382,7 @@ mod tests {
         let good = [Variant::V1, Variant::V2];
         let bad = [Variant::V3_BROKEN, Variant::V3_PANIC, Variant::V2_FROZEN, Variant::V2_HANGING];
         for variant in good.into_iter().chain(bad) {
-            let out = rewrite(&text, &variant, "http://10.0.2.2:1234/").unwrap();
+            let out = rewrite(&text, &variant, "http://10.0.2.2:1234/", &"0".repeat(64)).unwrap();
             let spec: Table = out.parse().unwrap();
             assert_eq!(spec["sequence"].as_integer(), Some(i64::from(variant.sequence)));
             assert_eq!(spec["update"]["url"].as_str(), Some("http://10.0.2.2:1234/"));

@@ -15,7 +15,10 @@ mod volumes;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::{BTreeMap, BTreeSet}, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 
