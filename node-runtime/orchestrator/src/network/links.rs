@@ -19,7 +19,7 @@ use rtnetlink::{
     packet_route::{
         address::AddressHeaderFlags,
         link::LinkAttribute,
-        route::{RouteMessage, RouteScope},
+        route::{RouteMessage, RouteScope, RouteType},
     },
 };
 use skerry_platform::netns;
@@ -156,7 +156,10 @@ pub(crate) async fn ensure_base(gateway: Ipv4Addr, gateway6: Option<Ipv6Addr>) -
     sysctl("net/ipv4/ip_forward", "1")?;
     let Some(gateway6) = gateway6 else { return Ok(()) };
     nl.address(index, gateway6.into(), 128).await.map_err(refuse("set the pods' gateway of IPv6 on"))?;
+    // IPv6 takes a plain route over the loopback link for one to nowhere; a
+    // local one serves the same end.
     let route = RouteMessageBuilder::<Ipv6Addr>::new()
+        .kind(RouteType::Local)
         .destination_prefix(NETWORK6.0, NETWORK6.1)
         .output_interface(index)
         .pref_source(gateway6);

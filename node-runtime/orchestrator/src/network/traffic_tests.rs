@@ -316,7 +316,7 @@ fn clients_stay_with_their_pod_where_the_service_says_so() {
             assert_eq!(seen, ["db", "web"], "chance decides");
         }
         // Another pod, and rules that have nothing to do with it.
-        lab.service(1, &["other"], false, Some(600), None);
+        lab.desired.pods.get_mut("other").unwrap().labels.insert("s1".into(), "yes".into());
         lab.desired.services.pop();
         lab.policy(json!({"podSelector": {"matchLabels": {"app": "nobody"}}}));
         for (ip, owner) in sticky.iter().zip(&owners) {
@@ -342,6 +342,9 @@ fn who_is_not_ready_gets_nothing_new_and_keeps_what_it_has() {
         assert_eq!(say(&mut before).0, "db");
         assert_eq!(lab.ask("db", to), ("db".into(), lab.config.gateway().to_string()), "to itself");
         assert_eq!(lab.ask("outside", (Ipv4Addr::new(192, 0, 2, 1), 30_080)), ("db".into(), "192.0.2.2".into()));
+        for ip in &vip {
+            assert!(TcpStream::connect_timeout(&(*ip, 80).into(), LONG).is_ok(), "from the node: {ip}");
+        }
         lab.ready("db", false);
         assert_eq!(say(&mut before).0, "db");
         for ip in vip {
