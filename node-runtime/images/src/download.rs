@@ -113,22 +113,18 @@ impl Held {
         let mut writer = self.open().await?;
         let resumed = writer.have > 0;
         progress.present.fetch_add(writer.have, Ordering::Relaxed);
-        let (mut attempts, mut fruitless, room) = (0, 0, store.room.clone());
+        let (mut attempts, mut fruitless, mut best) = (0, 0, writer.have);
         while writer.have < self.blob.size_bytes {
-            room.check(self.blob.size_bytes - writer.have)?;
-            let before = progress.received_bytes();
+            store.room.check(self.blob.size_bytes - writer.have)?;
             let error;
             (writer, error) = self.attempt(writer, session, progress).await?;
-            fruitless = if progress.received_bytes() > before { 0 } else { fruitless + 1 };
+            fruitless = if writer.have > best { 0 } else { fruitless + 1 };
+            best = best.max(writer.have);
             attempts += 1;
             if writer.have == self.blob.size_bytes {
                 break;
             }
-            let error = error.unwrap_or_else(|| RegistryError::Short {
-                what: session.blob_name(&self.blob.digest),
-                have: writer.have,
-                expected: self.blob.size_bytes,
-            });
+            let error = error.unwrap_or_else(|| self.short(session, writer.have));
             if !error.is_network() || fruitless >= FRUITLESS_MAX || attempts >= ATTEMPTS_MAX {
                 return Err(error.into());
             }
@@ -144,6 +140,10 @@ impl Held {
             }
             Err(Mismatch) => Err(RegistryError::Digest { what: session.blob_name(&self.blob.digest) }.into()),
         }
+    }
+
+    fn short(&self, session: &Session<'_>, have: u64) -> RegistryError {
+        RegistryError::Short { what: session.blob_name(&self.blob.digest), have, expected: self.blob.size_bytes }
     }
 
     async fn open(&self) -> Result<Writer, PullError> {
@@ -163,6 +163,9 @@ impl Held {
             Ok(response) => response,
             Err(e) => return Ok((writer, Some(e))),
         };
+        if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+            return Err(self.short(session, from).into());
+        }
         let range = response.headers().get(header::CONTENT_RANGE).and_then(|v| v.to_str().ok());
         let continues = response.status() == StatusCode::PARTIAL_CONTENT && range.is_some_and(|r| starts_at(r, from));
         let at_start = response.status() == StatusCode::OK;

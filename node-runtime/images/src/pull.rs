@@ -204,7 +204,8 @@ impl Store {
         let objects = sink.objects();
         let record = Record {
             format: Record::header(),
-            references: BTreeMap::from([(reference, self.next_number())]),
+            references: BTreeMap::from([(reference.clone(), self.next_number())]),
+            reference,
             manifest_digest: parts.manifest,
             composefs,
             config: parts.config.clone(),

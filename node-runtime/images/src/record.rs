@@ -23,7 +23,9 @@ use crate::objects::{ObjectError, io_error};
 pub struct Record {
     /// Name `skerry-pulled-image`.
     pub format: Header,
-    /// Canonical references that name it, each with a number that grows with
+    /// Canonical reference that it was pulled by.
+    pub reference: String,
+    /// Canonical references that name it now, each with a number that grows with
     /// every pull: where two images claim a reference, the higher one has it.
     pub references: BTreeMap<String, u64>,
     /// OCI manifest digest.

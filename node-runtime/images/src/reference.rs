@@ -220,7 +220,6 @@ mod tests {
             "a%2fb",
             "a?b",
             "a#b",
-            "x.y:80",
             "user@host.x/a",
         ] {
             assert!(text.parse::<Reference>().is_err(), "{text:?}");

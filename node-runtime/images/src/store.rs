@@ -329,7 +329,7 @@ impl Store {
 
 fn image_of(record: &Record) -> PulledImage {
     PulledImage {
-        reference: record.references.keys().next().cloned().unwrap_or_default(),
+        reference: record.reference.clone(),
         manifest_digest: record.manifest_digest,
         composefs: record.composefs,
         config: record.config.clone(),

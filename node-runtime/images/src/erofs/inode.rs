@@ -142,7 +142,7 @@ impl<'a> Inode<'a> {
         match &self.data {
             Data::Dir(dir) => dir.size % BLOCK,
             Data::Inline(bytes) | Data::Symlink(bytes) => bytes.len(),
-            // One chunk, which is a hole.
+            // One chunk, which is a hole: no file is empty or of 8 TiB.
             Data::Object { .. } => 4,
             Data::Whiteout => 0,
         }
