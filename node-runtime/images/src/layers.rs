@@ -8,7 +8,7 @@
 
 use std::{
     cell::Cell,
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::{self, BufRead, Read},
     rc::Rc,
 };
@@ -22,6 +22,11 @@ const PATH_BYTES_MAX: usize = 4096;
 /// Bytes of headers and extension records before one entry: names, links and
 /// extended attributes, which are read into memory.
 const HEADER_BYTES_MAX: u64 = 1 << 20;
+/// Extended attributes that one entry may have, in bytes. More would not fit
+/// where EROFS and ext4 keep them.
+const XATTRS_BYTES_MAX: usize = 2048;
+/// What each attribute takes beside its name and value.
+const XATTR_BYTES: usize = 16;
 /// Links that are followed in one path.
 const LINKS_MAX: usize = 40;
 /// Largest window that a zstd layer may ask for, as a power of two.
@@ -155,15 +160,17 @@ impl<'a> Merger<'a> {
             return self.refuse(format!("owner {uid}:{gid} is no user"));
         };
         let mode = if matches!(kind, Kind::Symlink(_)) { 0o777 } else { mode & 0o7777 };
-        let mut xattrs = std::collections::BTreeMap::new();
+        let mut xattrs = BTreeMap::new();
         for record in entry.pax_extensions().map_err(|e| self.unreadable(e))?.into_iter().flatten() {
             let record = record.map_err(|e| self.unreadable(e))?;
             if let Some(name) = record.key_bytes().strip_prefix(b"SCHILY.xattr.") {
                 xattrs.insert(name.to_vec(), record.value_bytes().to_vec());
             }
         }
-        if xattrs.iter().any(|(name, value)| name.is_empty() || name.len() > 255 || value.len() > 60_000) {
-            return self.refuse("an extended attribute is longer than file systems keep".into());
+        let bytes: usize = xattrs.iter().map(|(name, value)| XATTR_BYTES + name.len() + value.len()).sum();
+        if bytes > XATTRS_BYTES_MAX || xattrs.keys().any(|name| name.is_empty() || name.len() > 255) {
+            return self
+                .refuse(format!("extended attributes of more than {XATTRS_BYTES_MAX} bytes, or without a name"));
         }
         Ok(Entry { kind, mode, uid, gid, xattrs })
     }

@@ -1,5 +1,5 @@
 #![allow(clippy::unwrap_used)]
-use std::{collections::BTreeMap, io::Write as _};
+use std::io::Write as _;
 
 use proptest::prelude::*;
 
@@ -190,6 +190,24 @@ fn long_names_and_attributes_come_through() {
     let file = tree.get(&long).unwrap();
     assert_eq!((file.mode, file.uid, &file.kind), (0o4755, 3_000_000, &Kind::Inline(b"abc".to_vec())));
     assert_eq!(file.xattrs[&b"security.capability"[..]], capability);
+}
+
+#[test]
+fn attributes_that_no_file_system_keeps_are_refused() {
+    let large = vec![b'x'; XATTRS_BYTES_MAX];
+    for name in ["SCHILY.xattr.user.large", "SCHILY.xattr."] {
+        let mut tar = tar::Builder::new(Vec::new());
+        let value = if name.ends_with("large") { &large[..] } else { b"x" };
+        tar.append_pax_extensions([(name, value)]).unwrap();
+        let mut header = tar::Header::new_gnu();
+        header.set_size(0);
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        tar.append_data(&mut header, "x", io::empty()).unwrap();
+        let result = merge(&[tar.into_inner().unwrap()]);
+        assert!(matches!(result, Err(LayerError::Refused { layer: 1, .. })), "{name}: {result:?}");
+    }
 }
 
 #[test]
