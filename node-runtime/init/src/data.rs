@@ -97,7 +97,8 @@ fn mount_data(device: &Path, var: &Path) -> Result<()> {
 fn make(device: &Path, var: &Path, lost: Option<&str>) -> Result<()> {
     log::info(&format!("making a file system on {}", device.display()));
     let dev = device.display().to_string();
-    let args = ["-F", "-q", "-b", "4096", "-m", "1", "-L", LABEL_MAKING, "-E", "nodiscard", &dev];
+    // `verity`: pulled images are sealed with fs-verity like those on SYSTEM.
+    let args = ["-F", "-q", "-b", "4096", "-m", "1", "-O", "verity", "-L", LABEL_MAKING, "-E", "nodiscard", &dev];
     match child::run("/usr/sbin/mkfs.ext4", &args)? {
         Some(0) => {}
         code => bail!("mkfs.ext4 on {dev} failed with {code:?}; its output is in the kernel log"),

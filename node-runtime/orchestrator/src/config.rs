@@ -54,6 +54,16 @@ pub struct Config {
 pub enum AppRoots {
     /// Sealed EROFS objects in this folder, `ab/cdef…`.
     Objects(PathBuf),
+    /// The same, and images that were pulled into a second folder.
+    ObjectsAndPulled {
+        /// Baked: always sealed.
+        objects: PathBuf,
+        /// Pulled.
+        pulled: PathBuf,
+        /// Can the pulled folder's file system seal? If not, the digests of
+        /// pulled images were compared when they were pulled.
+        pulled_sealed: bool,
+    },
     /// Plain folders named like the app in this folder. Not verified: for
     /// development only.
     Folders(PathBuf),
