@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use skerry_controllers::{Change, EventKind, World};
 use skerry_machinery::{ApiError, Key, Kind, Reason, kind};
-use skerry_orchestrator::input::{Event, ImageState, Input, Output, baked_images};
+use skerry_orchestrator::input::{Event, ImageState, Input, Output};
 use skerry_store::{DeleteOptions, Environment as _, Part, Registry, SystemEnvironment, WriteOptions};
 use tokio::sync::{mpsc, watch};
 
@@ -20,6 +20,7 @@ use crate::{
     baked::{self, Baked},
     claims::Claims,
     events::{self, Note},
+    images::{self, Images},
     node::{self, Facts},
     offline,
     view::View,
@@ -50,7 +51,9 @@ pub(crate) struct Control {
     state: node::State,
     view: View,
     claims: Claims,
-    images: BTreeMap<String, ImageState>,
+    images: Images,
+    /// The state of each, as last seen.
+    present: BTreeMap<String, ImageState>,
     /// What was said to have failed, so that it is said once.
     told: BTreeSet<String>,
     looked_at: Option<Instant>,
@@ -67,7 +70,8 @@ impl Control {
     pub(crate) fn new(config: &Config, node: &str, registry: Registry, baked: Arc<Baked>) -> Self {
         Self {
             facts: Facts::read(node, &baked.node),
-            images: baked_images(&baked.node.apps),
+            images: Images::open(config, &baked.node.apps),
+            present: BTreeMap::new(),
             claims: Claims::new(&config.volumes_dir),
             registry,
             node: node.into(),
@@ -135,8 +139,10 @@ impl Control {
         let namespaces = list(kind("", "Namespace"));
         let namespaces = namespaces.iter().map(|n| (n.key.name.clone(), n.meta.labels.clone())).collect();
         let of_key = |key: Key| workloads::workload(&*self.registry.store().get(&key)?, &list);
+        let pods = self.view.pods_of(&self.node);
+        self.present = self.images.update(&pods, &self.view, &list);
         Input {
-            pods: self.view.pods_of(&self.node),
+            pods,
             services: self.view.services.all().cloned().collect(),
             policies: self.view.policies.all().cloned().collect(),
             namespaces,
@@ -144,16 +150,38 @@ impl Control {
             config_maps: self.view.config_maps.by_name(),
             secrets: self.view.secrets.by_name(),
             claims: self.claims.folders(&self.view),
-            images: self.images.clone(),
+            images: self.present.clone(),
             workloads: self.baked.keys().filter_map(of_key).collect(),
             errors: self.baked_errors.clone(),
         }
+    }
+
+    /// Where the kubelet part finds root file systems of images.
+    pub(crate) fn app_roots(&self) -> skerry_orchestrator::AppRoots {
+        self.images.roots(self.config.kubelet.app_roots.clone())
+    }
+
+    /// Events of pulls, and whether a state is another than the kubelet part
+    /// knows.
+    fn pulls(&mut self) -> bool {
+        for event in self.images.events() {
+            let (uid, container) = images::whose(&event.key);
+            let Some(pod) = self.registry.store().by_uid(uid) else { continue };
+            let kind = if event.warning { EventKind::Warning } else { EventKind::Normal };
+            let path = images::field_path(&pod.value(), container);
+            self.event(&pod.key, uid, &path, kind, event.reason, &event.message, KUBELET);
+        }
+        let store = self.registry.store().clone();
+        let list = move |k: &'static Kind| store.list(k, None).1;
+        self.images.update(&self.view.pods_of(&self.node), &self.view, &list) != self.present
     }
 
     /// Until the kubelet part has ended.
     pub(crate) async fn run(mut self, mut outputs: mpsc::Receiver<Output>, inputs: watch::Sender<Arc<Input>>) {
         let mut revisions = self.registry.store().revisions();
         let mut sent = None;
+        self.images.start();
+        let mut pulled = self.images.changes();
         loop {
             while let Ok(output) = outputs.try_recv() {
                 self.take(output);
@@ -164,7 +192,7 @@ impl Control {
                 self.look();
             }
             let revision = self.registry.store().revision();
-            if sent != Some(revision) {
+            if self.pulls() || sent != Some(revision) {
                 inputs.send_replace(Arc::new(self.input()));
                 sent = Some(revision);
             }
@@ -174,6 +202,7 @@ impl Control {
                     Some(output) => self.take(output),
                     None => return,
                 },
+                () = changed(&mut pulled) => {}
                 changed = revisions.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(pause) => {}
             }
@@ -334,10 +363,11 @@ impl Control {
         };
         let store = self.registry.store().clone();
         let list = move |k: &'static Kind| store.list(k, None).1;
-        self.state.missing = offline::missing(&list, &self.images);
+        self.state.missing = offline::missing(&list, &self.present);
         let present =
             |(name, state): (&String, &ImageState)| matches!(state, ImageState::Present(_)).then(|| name.clone());
-        self.state.images = self.images.iter().filter_map(present).collect();
+        self.state.images = self.present.iter().filter_map(present).collect();
+        self.images.collect(&list);
         let published = node::publish(&self.registry, &self.facts, &self.state, Timestamp::now());
         self.warn(published, "the Node object");
         if self.expired_at.elapsed() >= EXPIRE {
@@ -345,6 +375,17 @@ impl Control {
             self.expired_at = Instant::now();
         }
         self.looked_at = Some(Instant::now());
+    }
+}
+
+/// Wait for a change; for ever if there is nothing that could.
+async fn changed<T>(what: &mut Option<watch::Receiver<T>>) {
+    let alive = match what {
+        Some(receiver) => receiver.changed().await.is_ok(),
+        None => std::future::pending().await,
+    };
+    if !alive {
+        *what = None;
     }
 }
 

@@ -22,6 +22,7 @@ mod claims;
 mod config;
 mod control;
 mod events;
+mod images;
 mod metrics;
 mod names;
 mod node;
@@ -71,6 +72,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let (outputs, from_kubelet) = mpsc::channel(OUTPUTS_MAX);
     let mut control = control::Control::new(&config, &name, registry.clone(), baked.clone());
     control.begin();
+    let app_roots = control.app_roots();
     let (to_kubelet, inputs) = watch::channel(Arc::new(control.input()));
     let api = api::start(&config, &name, registry, &baked, handle.clone());
     if let Err(e) = api.await {
@@ -79,7 +81,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     }
     let controlling = tokio::spawn(control.run(from_kubelet, to_kubelet));
     let naming = tokio::spawn(names::serve(config.kubelet.gateway(), store.clone()));
-    let kubelet = skerry_orchestrator::Config { cluster_dns: Some(config.kubelet.gateway()), ..config.kubelet };
+    let kubelet =
+        skerry_orchestrator::Config { cluster_dns: Some(config.kubelet.gateway()), app_roots, ..config.kubelet };
     let ended = skerry_orchestrator::serve_with(kubelet, inputs, Some(outputs), handle).await;
     naming.abort();
     controlling.abort();

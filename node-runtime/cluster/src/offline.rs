@@ -14,7 +14,7 @@ use skerry_workloads::pod_of;
 use crate::workloads::List;
 
 /// Kinds whose templates must be able to start.
-const WORKLOADS: [(&str, &str); 7] = [
+pub(crate) const WORKLOADS: [(&str, &str); 7] = [
     ("", "Pod"),
     ("apps", "Deployment"),
     // Those without pods too: they are what `kubectl rollout undo` goes back to.

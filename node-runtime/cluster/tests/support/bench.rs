@@ -51,6 +51,7 @@ pub fn config(dir: &Path) -> Config {
         state_dir: dir.join("state"),
         run_dir: dir.join("run/kubernetes"),
         volumes_dir: dir.join("volumes"),
+        images_dir: dir.join("images"),
         updater_status: dir.join("updater.json"),
         sysroot: dir.join("sysroot"),
         ..Config::default()
