@@ -97,7 +97,7 @@ fn each_mistake_is_placed_and_explained() {
         (
             "manifests = \"manifests\"",
             "zzzzzzz = 1",
-            "harbour.toml:6:1: unknown key \"zzzzzzz\"; known keys: product, version, sequence, base, boards, manifests, packages, app, update, health, node, limits, kernel",
+            "harbour.toml:6:1: unknown key \"zzzzzzz\"; known keys: product, version, sequence, base, boards, manifests, packages, app, update, health, node, api, limits, kernel",
         ),
         (
             "layout = \"hello-layout\"",

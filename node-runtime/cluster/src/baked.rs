@@ -21,6 +21,8 @@ use skerry_workloads::Workload;
 
 /// Who owns what the image says.
 pub(crate) const MANAGER: &str = "skerry-baked";
+/// Annotation of what the image brought.
+const BAKED: &str = "os.skerry.dev/baked";
 
 /// Configuration and manifests of the running release.
 #[derive(Debug)]
@@ -135,7 +137,9 @@ fn one(registry: &Registry, key: &Key, object: &Value, now: Timestamp) -> Result
 
 fn try_one(registry: &Registry, key: &Key, object: &Value, now: Timestamp) -> Result<(), ApiError> {
     let writer = Writer { manager: MANAGER, subresource: "" };
-    let made = |live: Option<&Value>| apply(live, object, writer, true, now, key.kind);
+    let mut object = object.clone();
+    object["metadata"]["annotations"][BAKED] = "true".into();
+    let made = |live: Option<&Value>| apply(live, &object, writer, true, now, key.kind);
     let updated = registry.update_with(key, Part::Main, &options(), |was| {
         let applied = made(Some(was))?;
         Ok(if applied.changed { applied.object } else { was.clone() })
@@ -158,22 +162,16 @@ fn ensure_namespace(registry: &Registry, namespace: &str) -> Result<(), ApiError
     registry.create(key.kind, "", object, &options()).map(drop)
 }
 
-/// Objects that an image once brought and this one does not.
+/// Objects that an image once brought and this one does not. What controllers
+/// made of them carries copies of their annotations, and an owner.
 fn leftovers(registry: &Registry, wanted: &BTreeSet<Key>) -> Vec<Key> {
-    let quoted = format!("\"{MANAGER}\"");
-    let mut found = vec![];
-    for kind in KINDS.iter().filter(|k| k.source == Source::Stored) {
-        let (_, objects) = registry.store().list(kind, None);
-        for o in objects.iter().filter(|o| o.json.contains(&quoted) && !o.meta.terminating()) {
-            let value = o.value();
-            let managers = value["metadata"]["managedFields"].as_array();
-            let applied = |m: &Value| m["manager"] == MANAGER && m["operation"] == "Apply";
-            if managers.is_some_and(|m| m.iter().any(applied)) && !wanted.contains(&o.key) {
-                found.push(o.key.clone());
-            }
-        }
-    }
-    found
+    let kinds = KINDS.iter().filter(|k| k.source == Source::Stored);
+    let objects = kinds.flat_map(|kind| registry.store().list(kind, None).1);
+    let left = objects.filter(|o| {
+        let baked = o.meta.annotations.contains_key(BAKED) && o.meta.owner_references.is_empty();
+        baked && !o.meta.terminating() && !wanted.contains(&o.key)
+    });
+    left.map(|o| o.key.clone()).collect()
 }
 
 /// Baked objects by kind, for messages.

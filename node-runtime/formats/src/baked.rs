@@ -30,7 +30,7 @@ pub struct NodeConfig {
     /// `0.0.0.0:9180`; `None`: not served.
     pub status_listen: Option<String>,
     /// The Kubernetes API; `None`: not served.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<ApiConfig>,
     /// Node resources that workloads may not use.
     pub reserved: Reserved,
