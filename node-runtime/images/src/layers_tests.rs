@@ -1,3 +1,5 @@
+//! Layers that merge, and layers that attack.
+
 #![allow(clippy::unwrap_used)]
 use std::io::Write as _;
 

@@ -1,3 +1,5 @@
+//! Pull policies and back-off, played through with made-up images and times.
+
 #![allow(clippy::unwrap_used)]
 use skerry_formats::{ObjectDigest, Sha256Digest};
 

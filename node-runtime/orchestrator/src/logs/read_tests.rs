@@ -1,3 +1,5 @@
+//! What clients get of logs: last lines, times, renamed files, following.
+
 #![allow(clippy::unwrap_used)]
 
 use std::{
