@@ -23,6 +23,12 @@ const DISK_BYTES: u64 = 4 << 30;
 const ASK_MAX: Duration = Duration::from_secs(10);
 /// Pause between questions.
 const ASK_EVERY: Duration = Duration::from_millis(250);
+/// The kernel's last words before a reset.
+const RESTARTING: &str = "reboot: Restarting system";
+/// Once in many hundred resets the emulated firmware has been seen to stand
+/// still after these words, with nothing on the console. The node can do nothing
+/// about it, so after this time somebody presses the reset button, once.
+const FIRMWARE_MAX: Duration = Duration::from_secs(180);
 /// Lines of the console shown with a failure.
 const TAIL_LINES: usize = 60;
 
@@ -48,6 +54,7 @@ pub struct AppAnswer {
 pub struct Node {
     config: VmConfig,
     vm: Option<Vm>,
+    button_pressed: bool,
     app_port: u16,
     status_port: u16,
     api_port: u16,
@@ -75,7 +82,7 @@ impl Node {
             accel: probe().0,
             ..VmConfig::new(disk)
         };
-        Ok(Node { config, vm: None, app_port, status_port, api_port })
+        Ok(Node { config, vm: None, button_pressed: false, app_port, status_port, api_port })
     }
 
     /// Machine settings for the next power-on.
@@ -251,6 +258,7 @@ impl Node {
             {
                 bail!("QEMU ended with {status} while waiting for {what}\n{}", self.tail());
             }
+            self.help_firmware()?;
             let why = match ask(self) {
                 Ok(Some(value)) => return Ok(value),
                 Ok(None) => "not yet".to_owned(),
@@ -261,6 +269,20 @@ impl Node {
             }
             std::thread::sleep(ASK_EVERY);
         }
+    }
+
+    /// Press the reset button where the emulated firmware stands still; see
+    /// [`FIRMWARE_MAX`].
+    fn help_firmware(&mut self) -> Result<()> {
+        let Some(vm) = &self.vm else { return Ok(()) };
+        let Some((at, line)) = vm.serial().and_then(SerialLog::last) else { return Ok(()) };
+        let still = vm.started().elapsed().saturating_sub(at) > FIRMWARE_MAX;
+        if still && line.ends_with(RESTARTING) && !self.button_pressed {
+            self.button_pressed = true;
+            eprintln!("the emulated firmware stands still after a reset: pressing the reset button\n{}", self.tail());
+            vm.reset().context("pressing the reset button")?;
+        }
+        Ok(())
     }
 
     /// The end of the console, as text for a failure.

@@ -38,6 +38,10 @@ fn boot_and_update(name: &str, memory_mib: u64) {
 
     kubernetes_after_update(&kubectl);
 
+    // The reboot waited for no process: all containers had ended before.
+    let console = node.serial_text();
+    assert!(!console.contains("Waiting for process"), "{console}");
+
     let updater = status.updater.unwrap();
     let update = updater.last_update.unwrap();
     assert_eq!((update.from.sequence.0, update.to.sequence.0), (1, 2));

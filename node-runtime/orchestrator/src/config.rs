@@ -37,6 +37,8 @@ pub struct Config {
     pub oci_runtime: PathBuf,
     /// The `nft` program.
     pub nft: PathBuf,
+    /// The `systemctl` program; asked whether the system goes down.
+    pub systemctl: PathBuf,
     /// cgroup below which each pod gets its own, as the OCI runtime takes it.
     pub cgroup_parent: String,
     /// First three octets of the pod network, a /24.
@@ -86,6 +88,7 @@ impl Default for Config {
             runtime_name: "io.containerd.runc.v2-rs".into(),
             oci_runtime: "/usr/bin/crun".into(),
             nft: "/usr/sbin/nft".into(),
+            systemctl: "/usr/bin/systemctl".into(),
             cgroup_parent: "/system.slice/containerd.service/pods".into(),
             pod_network: [10, 244, 0],
             pod_network6: Some(Ipv6Addr::new(0xfd73, 0x6b79, 0x7200, 0, 0, 0, 0, 0)),

@@ -16,6 +16,7 @@ mod cgroup;
 pub mod config;
 pub mod containerd;
 pub mod desired;
+mod drain;
 mod executor;
 mod host;
 pub mod input;
@@ -40,7 +41,7 @@ pub use config::{AppRoots, Config};
 use anyhow::Context;
 
 /// Run the baked workloads until SIGTERM or SIGINT. Containers keep running
-/// after that.
+/// after that, unless the whole system goes down: then they are ended first.
 ///
 /// # Errors
 /// What makes any work impossible: the baked configuration is unreadable, or

@@ -15,6 +15,7 @@ use crate::{
     config::Config,
     containerd::{Client, NewExec, Runtime},
     desired::{self, Desired},
+    drain,
     executor::{Executor, Happened, Memory},
     host::{Host, Node},
     input::{Input, Output},
@@ -182,8 +183,8 @@ impl<R: Runtime, H: Host> Loop<R, H> {
                         self.take_input();
                         break;
                     }
-                    _ = terminate.recv() => return self.leave(),
-                    _ = interrupt.recv() => return self.leave(),
+                    _ = terminate.recv() => return self.leave().await,
+                    _ = interrupt.recv() => return self.leave().await,
                 }
             }
         }
@@ -243,9 +244,14 @@ impl<R: Runtime, H: Host> Loop<R, H> {
         }
     }
 
-    fn leave(&mut self) -> anyhow::Result<()> {
+    async fn leave(&mut self) -> anyhow::Result<()> {
         tell("STOPPING=1");
-        tracing::info!("ending; containers keep running");
+        if drain::system_goes_down(&self.executor.config.systemctl).await {
+            tracing::info!("the system goes down: ending all containers");
+            drain::run(&mut self.executor, &self.desired).await;
+        } else {
+            tracing::info!("ending; containers keep running");
+        }
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread::sleep,
@@ -119,6 +120,7 @@ fn config(dir: &Path) -> Config {
         containerd_socket: dir.join("c/s.sock"),
         runtime_name: fs::read_to_string(dir.join("runtime")).unwrap(),
         cgroup_parent: format!("/skerry-test-{}", dir.file_name().unwrap().to_string_lossy().replace('.', "")),
+        systemctl: dir.join("systemctl"),
         node_name: Some(node_name(dir)),
         ..Config::default()
     }
@@ -256,6 +258,21 @@ impl Bench {
     fn orchestrator(&self) -> Running {
         let me = std::env::current_exe().unwrap();
         Running(Command::new(me).env(CHILD, &self.dir).stdin(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Processes between containerd and the containers.
+    fn shims(&self) -> usize {
+        let socket = self.dir.join("c/s.sock").into_os_string().into_encoded_bytes();
+        let ours = |cmdline: &[u8]| {
+            let mut words = cmdline.split(|b| *b == 0);
+            words.next().is_some_and(|w| w.windows(4).any(|w| w == b"shim")) && words.any(|w| w.starts_with(&socket))
+        };
+        fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .filter_map(|e| fs::read(e.path().join("cmdline")).ok())
+            .filter(|c| ours(c))
+            .count()
     }
 
     fn put(&self, name: &str, object: &Value) {
@@ -402,6 +419,7 @@ fn test(b: &Bench) {
     let rss = fs::read_to_string(format!("/proc/{}/status", containerd.0.id())).unwrap();
     println!("containerd {}", rss.lines().find(|l| l.starts_with("VmRSS")).unwrap());
 
+    orchestrator = ends_with_the_system(b, orchestrator);
     orchestrator = no_line_is_lost(b, orchestrator);
     clients_attach(b);
     (orchestrator, containerd) = objects_live_and_die(b, orchestrator, containerd);
@@ -422,23 +440,57 @@ fn test(b: &Bench) {
     drop((orchestrator, containerd));
 }
 
+/// Containers outlive a restart of the orchestrator, but end with the system.
+fn ends_with_the_system(b: &Bench, mut orchestrator: Running) -> Running {
+    let says = |state: &str| {
+        let path = b.dir.join("systemctl");
+        fs::write(&path, format!("#!/bin/sh\necho {state}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    says("running");
+    orchestrator.end();
+    assert!(app_pid(&b.dir).is_some());
+    fs::remove_file(b.dir.join("status.json")).unwrap();
+    orchestrator = b.orchestrator();
+    b.until("adopted once more", ready);
+    says("stopping");
+    orchestrator.end();
+    assert_eq!(app_pid(&b.dir), None);
+    let gone = (0..100).any(|_| {
+        sleep(Duration::from_millis(100));
+        b.shims() == 0
+    });
+    assert!(gone, "shims are left");
+    says("running");
+    fs::remove_file(b.dir.join("status.json")).unwrap();
+    orchestrator = b.orchestrator();
+    b.until("started after the system went down", ready);
+    println!("ended with the system");
+    orchestrator
+}
+
 /// An app writes on while the orchestrator is restarted.
 fn no_line_is_lost(b: &Bench, mut orchestrator: Running) -> Running {
     const LAST: usize = 20_000;
-    let spec = json!({"restartPolicy": "Never", "containers": [run("count", &["count", &LAST.to_string()])],
+    const STEP: usize = LAST / 4;
+    let args = ["count", &LAST.to_string(), &STEP.to_string()];
+    let spec = json!({"restartPolicy": "Never", "containers": [run("count", &args)],
         "volumes": [{"name": "data", "emptyDir": {}}]});
     b.put("pod-count", &pod(3, "count", spec));
     let dir = b.dir.join("logs").join(format!("default_count_{}", UIDS[3]));
     for restart in 1..=3 {
-        let at_least = restart * 1000;
-        for _ in 0..600 {
-            if dir.exists() && walk(&dir).lines().count() >= at_least {
+        let lines = || if dir.exists() { walk(&dir).matches(" stdout F ").count() } else { 0 };
+        for _ in 0..3000 {
+            if lines() == restart * STEP {
                 break;
             }
             sleep(Duration::from_millis(20));
         }
-        let before = walk(&dir).lines().count();
-        assert!(before >= at_least && before < LAST, "{before} lines are there at restart {restart}");
+        let last = walk(&dir).lines().last().unwrap_or_default().to_owned();
+        assert_eq!(lines(), restart * STEP, "restart {restart}: {last}");
+        // Now it writes on.
+        fs::write(b.dir.join("pods").join(UIDS[3]).join(format!("volumes/data/go-{restart}")), "").unwrap();
+        sleep(Duration::from_millis(30));
         orchestrator.end();
         sleep(Duration::from_millis(200));
         fs::remove_file(b.dir.join("status.json")).unwrap();

@@ -238,6 +238,14 @@ impl Vm {
         qmp::execute(&self.control.path().join(CONTROL), "inject-nmi", serde_json::json!({}))
     }
 
+    /// Press the reset button.
+    ///
+    /// # Errors
+    /// If QEMU cannot be reached or refuses.
+    pub fn reset(&self) -> std::io::Result<()> {
+        qmp::execute(&self.control.path().join(CONTROL), "system_reset", serde_json::json!({}))
+    }
+
     /// When QEMU was started.
     pub fn started(&self) -> Instant {
         self.started

@@ -73,6 +73,13 @@ impl SerialLog {
         lines[lines.len().saturating_sub(n)..].join("\n")
     }
 
+    /// The last line, and when it came, counted from power-on.
+    pub fn last(&self) -> Option<(Duration, String)> {
+        let line = self.lock().last()?.clone();
+        let (stamp, text) = line.trim_start().split_once(' ')?;
+        Some((Duration::try_from_secs_f64(stamp.parse().ok()?).ok()?, text.to_owned()))
+    }
+
     /// First line with `needle` in it.
     pub fn find(&self, needle: &str) -> Option<String> {
         self.lock().iter().find(|l| l.contains(needle)).cloned()
@@ -165,6 +172,7 @@ mod tests {
         let words: Vec<&str> = text.lines().map(|l| l.split_whitespace().nth(1).unwrap()).collect();
         assert_eq!(words, ["one", "tw\u{fffd}o", "last"]);
         assert_eq!(log.tail(1).split_whitespace().nth(1), Some("last"));
+        assert_eq!(log.last().unwrap().1, "last");
         assert!(log.find("one").is_some() && log.find("four").is_none());
     }
 }

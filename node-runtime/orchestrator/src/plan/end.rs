@@ -80,6 +80,13 @@ pub(super) fn pod(pod: &Pod, grace_secs: u32, why: &str, observed: &Observed, no
     ended
 }
 
+/// The containers of a pod, all of which have ended; true if there are any.
+pub(super) fn remove_containers(uid: &str, observed: &Observed, plan: &mut Plan) -> bool {
+    let before = plan.actions.len();
+    plan.actions.extend(observed.of_pod(uid).map(|(id, _)| Action::Remove { id: id.into() }));
+    plan.actions.len() > before
+}
+
 /// A pod that nobody wants: everything of it goes.
 pub(super) fn orphan(uid: &str, observed: &Observed, now: f64, plan: &mut Plan) {
     let mut any = false;

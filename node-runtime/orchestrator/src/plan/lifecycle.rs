@@ -95,11 +95,7 @@ fn delete(pod: &Pod, grace_secs: u32, observed: &Observed, now: f64, plan: &mut 
     if !end::pod(pod, grace_secs, "the pod is deleted", observed, now, plan) {
         return;
     }
-    let mut any = false;
-    for (id, _) in observed.of_pod(&pod.uid) {
-        any = true;
-        plan.actions.push(Action::Remove { id: id.into() });
-    }
+    let any = end::remove_containers(&pod.uid, observed, plan);
     if !any && (observed.sandboxes.contains_key(&pod.uid) || observed.on_disk.contains(&pod.uid)) {
         plan.actions.push(Action::TeardownPod { uid: pod.uid.clone(), what: Teardown::Everything });
     }

@@ -154,6 +154,26 @@ pub fn plan(desired: &Desired, observed: &Observed, now: f64) -> Plan {
     plan
 }
 
+/// What ends every container, for a node that goes down. Nothing else of a pod
+/// is touched: it starts again at the next boot, as after a power cut.
+/// Longer than `most_secs` no container gets.
+pub fn drain(desired: &Desired, observed: &Observed, most_secs: u32, now: f64) -> Plan {
+    let mut plan = Plan::default();
+    for pod in desired.pods.values() {
+        let grace_secs = pod.deletion_grace_secs.unwrap_or(pod.grace_secs).min(most_secs);
+        if end::pod(pod, grace_secs, "the node goes down", observed, now, &mut plan) {
+            end::remove_containers(&pod.uid, observed, &mut plan);
+        }
+    }
+    for (id, c) in observed.containers.iter().filter(|(_, c)| !desired.pods.contains_key(&c.labels.pod_uid)) {
+        if end::container(id, c, None, c.labels.grace_secs.min(most_secs), "the node goes down", now, &mut plan) {
+            plan.actions.push(Action::Remove { id: id.clone() });
+        }
+    }
+    hold_back_failed(observed, now, &mut plan);
+    plan
+}
+
 /// What failed before waits for its time.
 fn hold_back_failed(observed: &Observed, now: f64, plan: &mut Plan) {
     for action in std::mem::take(&mut plan.actions) {

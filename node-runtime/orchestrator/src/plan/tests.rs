@@ -583,5 +583,14 @@ proptest! {
             }
         }
         prop_assert_eq!(plan(&d, o, sim.now + 1e6), Plan::default());
+        let boxes = sim.observed.sandboxes.clone();
+        let since = sim.now;
+        while !sim.observed.containers.is_empty() {
+            let p = drain(&d, &sim.observed, 10, sim.now);
+            p.actions.iter().for_each(|a| sim.apply(a, &d));
+            sim.now += 0.5;
+            prop_assert!(sim.now < since + 30.0, "containers outlive the system: {:#?}", sim.observed);
+        }
+        prop_assert_eq!(boxes, sim.observed.sandboxes, "only containers end with the system");
     }
 }

@@ -28,7 +28,7 @@ fn main() {
                 all.push(vec![1_u8; 1 << 20]);
             }
         }
-        ["count", last] => count(last.parse().expect("a number")),
+        ["count", last, step] => count(last.parse().expect("a number"), step.parse().expect("a number")),
         ["echo"] => {
             for line in std::io::stdin().lines() {
                 println!("said {}", line.expect("input can be read"));
@@ -45,10 +45,15 @@ fn main() {
     }
 }
 
-/// Numbers as lines, some of them in two pieces.
-fn count(last: u64) {
+/// Numbers as lines, some of them in two pieces. Each `step` numbers it waits
+/// for a file.
+fn count(last: u64, step: u64) {
     let mut out = std::io::stdout();
     for n in 0..last {
+        let gate = format!("/data/go-{}", n / step);
+        while n > 0 && n % step == 0 && !fs::exists(&gate).unwrap_or(false) {
+            sleep(Duration::from_millis(1));
+        }
         if n % 7 == 0 {
             write!(out, "number").and_then(|()| out.flush()).expect("output can be written");
             sleep(Duration::from_millis(1));
