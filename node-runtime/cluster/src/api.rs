@@ -62,7 +62,7 @@ pub(crate) async fn start(
 }
 
 fn names(node: &str) -> Names {
-    Names { node: node.into(), dns: vec![], addresses: node::address().into_iter().collect() }
+    Names { node: node.into(), dns: vec![], addresses: node::addresses() }
 }
 
 /// The administrator's kubeconfig, for programs on the node itself.

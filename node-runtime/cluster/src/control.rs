@@ -69,7 +69,7 @@ struct Settled {
 impl Control {
     pub(crate) fn new(config: &Config, node: &str, registry: Registry, baked: Arc<Baked>) -> Self {
         Self {
-            facts: Facts::read(node, &baked.node),
+            facts: Facts::read(node, &baked.node, config.kubelet.pod_cidrs()),
             images: Images::open(config, &baked.node.apps),
             present: BTreeMap::new(),
             claims: Claims::new(&config.volumes_dir),

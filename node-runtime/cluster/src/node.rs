@@ -39,6 +39,8 @@ pub(crate) struct Facts {
     pub machine_id: String,
     pub boot_id: String,
     pub containerd: String,
+    /// Networks of pods, the primary one first.
+    pub pod_cidrs: Vec<String>,
 }
 
 /// How the node is now.
@@ -61,7 +63,7 @@ fn read(path: &str) -> String {
 }
 
 impl Facts {
-    pub(crate) fn read(name: &str, config: &NodeConfig) -> Self {
+    pub(crate) fn read(name: &str, config: &NodeConfig, pod_cidrs: Vec<String>) -> Self {
         let memory = meminfo::memory().unwrap_or_default();
         Self {
             name: name.into(),
@@ -78,6 +80,7 @@ impl Facts {
             containerd: String::new(),
         }
     }
+            pod_cidrs,
 }
 
 /// Look at the machine.
@@ -88,18 +91,19 @@ pub(crate) fn look(state: &mut State, data: &Path) {
         state.disk_bytes = s.blocks() * s.fragment_size();
         state.disk_free_bytes = s.blocks_available() * s.fragment_size();
     }
-    state.addresses = address().into_iter().collect();
+    state.addresses = addresses();
 }
 
-/// The address that the node has towards others. No packet is sent.
-pub(crate) fn address() -> Option<IpAddr> {
+/// The addresses that the node has towards others, one per family at most. No
+/// packet is sent.
+pub(crate) fn addresses() -> Vec<IpAddr> {
     let towards = |own: &str, other: &str| {
         let socket = UdpSocket::bind((own, 0)).ok()?;
         socket.connect((other, 9)).ok()?;
         Some(socket.local_addr().ok()?.ip())
     };
     // Documentation addresses (RFC 5737, RFC 3849): never anybody's.
-    towards("0.0.0.0", "192.0.2.1").or_else(|| towards("::", "2001:db8::1"))
+    [towards("0.0.0.0", "192.0.2.1"), towards("::", "2001:db8::1")].into_iter().flatten().collect()
 }
 
 /// `status` of the Node object; times of what did not change are those of
@@ -218,7 +222,7 @@ pub(crate) fn publish(registry: &Registry, f: &Facts, s: &State, now: Timestamp)
     let options = WriteOptions { field_manager: "kubelet".into(), ..WriteOptions::default() };
     let wanted = labels(f);
     if registry.store().get(&key).is_none() {
-        let object = json!({"metadata": {"name": f.name, "labels": wanted}, "spec": {"podCIDR": "10.244.0.0/24"}});
+        let object = json!({"metadata": {"name": f.name, "labels": wanted}, "spec": networks(f, &json!({}))});
         registry.create(key.kind, "", object, &options)?;
     } else {
         registry.update_with(&key, Part::Main, &options, |was| {
@@ -230,6 +234,7 @@ pub(crate) fn publish(registry: &Registry, f: &Facts, s: &State, now: Timestamp)
         })?;
     }
     registry.update_with(&key, Part::Status, &options, |was| {
+            new["spec"] = networks(f, &was["spec"]);
         let mut new = was.clone();
         new["status"] = status(f, s, &was["status"], now);
         Ok(new)
@@ -241,6 +246,16 @@ fn labels(f: &Facts) -> BTreeMap<&'static str, String> {
     let arch = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
     // A version is free text; a label is not.
     BTreeMap::from([
+/// The spec of the Node object with the networks of its pods.
+fn networks(f: &Facts, was: &Value) -> Value {
+    let mut spec = was.clone();
+    if let Some(first) = f.pod_cidrs.first() {
+        spec["podCIDR"] = json!(first);
+        spec["podCIDRs"] = json!(f.pod_cidrs);
+    }
+    spec
+}
+
         ("kubernetes.io/hostname", f.name.clone()),
         ("kubernetes.io/os", "linux".into()),
         ("kubernetes.io/arch", arch.into()),
@@ -285,7 +300,11 @@ pub(crate) mod tests {
     }
 
     fn facts() -> Facts {
-        Facts { cpus: 2, memory_bytes: 1 << 30, ..Facts::read("box", &node_config()) }
+        Facts {
+            cpus: 2,
+            memory_bytes: 1 << 30,
+            ..Facts::read("box", &node_config(), vec!["10.244.0.0/24".into(), "fd00::/64".into()])
+        }
     }
 
     fn of<'a>(status: &'a Value, kind: &str) -> &'a Value {
@@ -305,6 +324,20 @@ pub(crate) mod tests {
     fn conditions_say_what_is_wrong_and_since_when() {
         let at = |s| Timestamp::from_second(s).unwrap();
         let full = State {
+    #[test]
+    fn addresses_and_networks_of_both_families() {
+        let addresses = vec!["192.0.2.9".parse().unwrap(), "2001:db8::9".parse().unwrap()];
+        let state = State { addresses, ..State::default() };
+        let status = status(&facts(), &state, &json!({}), Timestamp::UNIX_EPOCH);
+        let shown = |a: &Value| format!("{} {}", a["type"].as_str().unwrap(), a["address"].as_str().unwrap());
+        let shown: Vec<String> = status["addresses"].as_array().unwrap().iter().map(shown).collect();
+        assert_eq!(shown, ["InternalIP 192.0.2.9", "InternalIP 2001:db8::9", "Hostname box"]);
+        let spec = networks(&facts(), &json!({"unschedulable": true, "podCIDR": "10.0.0.0/24"}));
+        let want =
+            json!({"unschedulable": true, "podCIDR": "10.244.0.0/24", "podCIDRs": ["10.244.0.0/24", "fd00::/64"]});
+        assert_eq!(spec, want);
+    }
+
             disk_bytes: 100 << 20,
             disk_free_bytes: 9 << 20,
             memory_available_bytes: 1 << 20,
