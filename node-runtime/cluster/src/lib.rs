@@ -27,6 +27,7 @@ mod metrics;
 mod names;
 mod node;
 pub mod offline;
+mod rollback;
 mod store;
 pub mod view;
 pub mod workloads;

@@ -54,6 +54,8 @@ pub(crate) struct State {
     pub addresses: Vec<IpAddr>,
     /// What is missing for a start without network.
     pub missing: Vec<String>,
+    /// The release that the node would go back to, if there is one.
+    pub fallback: Option<String>,
     /// References and sizes of images.
     pub images: Vec<String>,
 }
@@ -78,9 +80,9 @@ impl Facts {
             machine_id: read("/etc/machine-id"),
             boot_id: read("/proc/sys/kernel/random/boot_id"),
             containerd: String::new(),
+            pod_cidrs,
         }
     }
-            pod_cidrs,
 }
 
 /// Look at the machine.
@@ -181,10 +183,12 @@ fn conditions(s: &State, old: &Value, now: Timestamp) -> Vec<Value> {
             s.missing.is_empty(),
             "EverythingIsLocal",
             "SomethingIsMissing",
-            if s.missing.is_empty() {
-                "everything that the workloads need is on the node".into()
-            } else {
-                list(&s.missing)
+            match (&s.missing[..], &s.fallback) {
+                ([], None) => "everything that the workloads need is on the node".into(),
+                ([], Some(release)) => {
+                    format!("everything that the workloads need is on the node, and all of {release} to go back to")
+                }
+                (missing, _) => list(missing),
             },
         ),
         (
@@ -230,11 +234,11 @@ pub(crate) fn publish(registry: &Registry, f: &Facts, s: &State, now: Timestamp)
             for (k, v) in &wanted {
                 new["metadata"]["labels"][k] = json!(v);
             }
+            new["spec"] = networks(f, &was["spec"]);
             Ok(new)
         })?;
     }
     registry.update_with(&key, Part::Status, &options, |was| {
-            new["spec"] = networks(f, &was["spec"]);
         let mut new = was.clone();
         new["status"] = status(f, s, &was["status"], now);
         Ok(new)
@@ -242,10 +246,6 @@ pub(crate) fn publish(registry: &Registry, f: &Facts, s: &State, now: Timestamp)
     Ok(())
 }
 
-fn labels(f: &Facts) -> BTreeMap<&'static str, String> {
-    let arch = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
-    // A version is free text; a label is not.
-    BTreeMap::from([
 /// The spec of the Node object with the networks of its pods.
 fn networks(f: &Facts, was: &Value) -> Value {
     let mut spec = was.clone();
@@ -256,6 +256,10 @@ fn networks(f: &Facts, was: &Value) -> Value {
     spec
 }
 
+fn labels(f: &Facts) -> BTreeMap<&'static str, String> {
+    let arch = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
+    // A version is free text; a label is not.
+    BTreeMap::from([
         ("kubernetes.io/hostname", f.name.clone()),
         ("kubernetes.io/os", "linux".into()),
         ("kubernetes.io/arch", arch.into()),
@@ -321,10 +325,6 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn conditions_say_what_is_wrong_and_since_when() {
-        let at = |s| Timestamp::from_second(s).unwrap();
-        let full = State {
-    #[test]
     fn addresses_and_networks_of_both_families() {
         let addresses = vec!["192.0.2.9".parse().unwrap(), "2001:db8::9".parse().unwrap()];
         let state = State { addresses, ..State::default() };
@@ -338,6 +338,10 @@ pub(crate) mod tests {
         assert_eq!(spec, want);
     }
 
+    #[test]
+    fn conditions_say_what_is_wrong_and_since_when() {
+        let at = |s| Timestamp::from_second(s).unwrap();
+        let full = State {
             disk_bytes: 100 << 20,
             disk_free_bytes: 9 << 20,
             memory_available_bytes: 1 << 20,
@@ -352,9 +356,12 @@ pub(crate) mod tests {
             assert_eq!(of(&first, kind)["status"], value, "{kind}");
         }
         assert_eq!(of(&first, "OfflineReady")["message"], "image a; and 1 more");
-        let well = State { memory_available_bytes: u64::MAX, ..State::default() };
+        let fallback = Some("release 6 (1.1.0)".into());
+        let well = State { memory_available_bytes: u64::MAX, fallback, ..State::default() };
         let second = status(&facts(), &well, &first, at(1100));
         assert_eq!(of(&second, "Ready")["status"], "True");
+        let message = of(&second, "OfflineReady")["message"].as_str().unwrap();
+        assert!(message.ends_with("and all of release 6 (1.1.0) to go back to"), "{message}");
         assert_eq!(of(&second, "PIDPressure")["lastTransitionTime"], "1970-01-01T00:16:40Z");
         assert_eq!(of(&second, "Ready")["lastTransitionTime"], "1970-01-01T00:18:20Z");
         // Nothing to write until the heartbeat is old.
