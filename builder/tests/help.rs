@@ -45,7 +45,7 @@ fn manual_pages_and_completions_are_written() {
     let ctx =
         skerry::cli::Ctx { progress: skerry::progress::Progress::none(), cache_dir: dir.path().into(), verbosity: 0 };
     skerry::cli::man::run(skerry::cli::man::Args { dir: dir.path().join("man") }, &ctx).unwrap();
-    for command in ["skerry", "skerry-build", "skerry-lock", "skerry-keys-init"] {
+    for command in ["skerry", "skerry-build", "skerry-lock", "skerry-keys-init", "skerry-kubeconfig"] {
         let page = std::fs::read_to_string(dir.path().join(format!("man/{command}.1"))).unwrap();
         assert!(page.contains(".SH NAME") && page.contains(".SH SYNOPSIS"), "{command}");
     }

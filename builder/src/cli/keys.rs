@@ -77,6 +77,6 @@ fn token(args: &Token) -> anyhow::Result<()> {
     keys::write_token(&args.out, &token).with_context(|| format!("writing the token to {}", args.out.display()))?;
     println!("The token is in {}: keep it secret. These lines of the image spec let it in:\n", args.out.display());
     println!("[[api.token]]\nuser = {:?}\nrole = {:?}\nsha256 = {sha256:?}", args.user, args.role);
-    println!("\nUse it with: kubectl --server https://NODE:6443 --token \"$(cat {})\" …", args.out.display());
+    println!("\nUse it with: skerry kubeconfig NODE --token-file {} …", args.out.display());
     Ok(())
 }

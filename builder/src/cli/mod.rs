@@ -8,6 +8,7 @@ pub mod diff;
 pub mod exit;
 pub mod inspect;
 pub mod keys;
+pub mod kubeconfig;
 pub mod lock;
 pub mod man;
 pub mod new;
@@ -78,6 +79,8 @@ pub enum Command {
     Diff(diff::Args),
     /// Add a release to an update repository
     Publish(publish::Args),
+    /// Write the file with which kubectl reaches a node
+    Kubeconfig(kubeconfig::Args),
     /// Boot a disk image under QEMU
     Vm(vm::Args),
     /// Work with app images
@@ -124,6 +127,7 @@ impl Cli {
             Command::Inspect(args) => inspect::run(args, &ctx),
             Command::Diff(args) => diff::run(args, &ctx),
             Command::Publish(args) => publish::run(args, &ctx),
+            Command::Kubeconfig(args) => kubeconfig::run(args, &ctx),
             Command::Vm(args) => vm::run(args, &ctx),
             Command::App(args) => app::run(args, &ctx),
             Command::Workloads(args) => workloads::run(args, &ctx),

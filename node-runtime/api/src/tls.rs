@@ -1,5 +1,7 @@
 //! TLS of the server: our certificate, which can be replaced while it runs,
-//! and client certificates of the node's authority.
+//! and client certificates of the node's authority. The authority is shown
+//! after our certificate, so that a client can compare its fingerprint and keep
+//! it.
 
 use std::{
     fmt,
@@ -20,6 +22,7 @@ use crate::pki::{Leaf, Pki};
 pub struct Tls {
     config: Arc<ServerConfig>,
     current: Arc<Current>,
+    authority: CertificateDer<'static>,
 }
 
 /// Settings that rustls does not take.
@@ -39,13 +42,13 @@ impl Tls {
     fn with(authority: CertificateDer<'static>, leaf: &Leaf) -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut roots = RootCertStore::empty();
-        roots.add(authority).map_err(|e| TlsError(e.to_string()))?;
+        roots.add(authority.clone()).map_err(|e| TlsError(e.to_string()))?;
         // Without certificate a token may say who it is.
         let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
             .allow_unauthenticated()
             .build()
             .map_err(|e| TlsError(e.to_string()))?;
-        let current = Arc::new(Current(RwLock::new(certified(leaf)?)));
+        let current = Arc::new(Current(RwLock::new(certified(leaf, &authority)?)));
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|e| TlsError(e.to_string()))?
@@ -53,7 +56,7 @@ impl Tls {
             .with_cert_resolver(current.clone());
         // WebSockets need HTTP/1.1; clients that want them offer only that.
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Self { config: Arc::new(config), current })
+        Ok(Self { config: Arc::new(config), current, authority })
     }
 
     /// Use another certificate for new connections.
@@ -61,17 +64,21 @@ impl Tls {
     /// # Errors
     /// If certificate and key do not fit; the old one stays.
     pub fn replace(&self, leaf: &Leaf) -> Result<(), TlsError> {
-        *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = certified(leaf)?;
+        *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = certified(leaf, &self.authority)?;
         Ok(())
     }
 
-    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+    /// The settings for rustls.
+    pub fn config(&self) -> Arc<ServerConfig> {
         self.config.clone()
     }
 }
 
-fn certified(leaf: &Leaf) -> Result<Arc<CertifiedKey>, TlsError> {
-    leaf.certified().map_err(|e| TlsError(e.to_string()))
+fn certified(leaf: &Leaf, authority: &CertificateDer<'static>) -> Result<Arc<CertifiedKey>, TlsError> {
+    let own = leaf.certified().map_err(|e| TlsError(e.to_string()))?;
+    let mut shown = CertifiedKey::clone(&own);
+    shown.cert.push(authority.clone());
+    Ok(Arc::new(shown))
 }
 
 struct Current(RwLock<Arc<CertifiedKey>>);

@@ -17,11 +17,13 @@ use crate::addresses;
 pub struct NodeAdmission {
     /// Pod Security profile of namespaces that ask for none.
     pub default: Level,
+    /// Has the node IPv6? Services get addresses of it only then.
+    pub ipv6: bool,
 }
 
 impl Default for NodeAdmission {
     fn default() -> Self {
-        Self { default: Level::Restricted }
+        Self { default: Level::Restricted, ipv6: false }
     }
 }
 
@@ -54,7 +56,7 @@ impl NodeAdmission {
         review.warnings.extend(warnings);
         self.pod_security(review, old.as_ref(), store)?;
         if kind.kind == "Service" {
-            addresses::allocate(review.object, store).map_err(refusal)?;
+            addresses::allocate(review.object, old.as_ref(), self.ipv6, store).map_err(refusal)?;
         }
         if kind.kind == "Namespace" {
             let labels = labels_of(review.object);

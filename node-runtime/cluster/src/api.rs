@@ -11,9 +11,9 @@ use skerry_api::{
     pki::{Names, Pki, kubeconfig},
     serve,
 };
-use skerry_formats::baked::ApiConfig;
+use skerry_formats::{baked::ApiConfig, status::ApiStatus, versioned::Document as _};
 use skerry_orchestrator::Handle;
-use skerry_platform::durable;
+use skerry_platform::{console, durable};
 use skerry_store::Registry;
 use tokio::net::TcpListener;
 
@@ -21,6 +21,8 @@ use crate::{Config, backend::NodeBackend, baked::Baked, node};
 
 /// How often certificates are looked at: addresses change, years pass.
 const RENEWAL: Duration = Duration::from_secs(3600);
+/// Where the API is, for `skerry-node status`.
+const STATUS: &str = "api.json";
 /// Mark in the folder that is gone after a reboot.
 const STARTED: &str = "started";
 
@@ -54,6 +56,7 @@ pub(crate) async fn start(
         version: env!("CARGO_PKG_VERSION").into(),
         now: Timestamp::now,
     });
+    tell(config, listen, &pki);
     let listener = TcpListener::bind(listen).await.with_context(|| format!("listening on {listen}"))?;
     tracing::info!("the Kubernetes API is served on {listen}");
     tokio::spawn(serve(listener, tls.clone(), api, Limits::default(), std::future::pending()));
@@ -61,8 +64,24 @@ pub(crate) async fn start(
     Ok(())
 }
 
+/// Say where the API is and by which fingerprint to know the node: to whoever
+/// asks, and to people in front of the box once per boot.
+fn tell(config: &Config, listen: SocketAddr, pki: &Pki) {
+    let sha256 = pki.fingerprint();
+    tracing::info!("the authority of this node has the SHA-256 {sha256}");
+    let path = config.run_dir.join(STATUS);
+    if config.console && !path.exists() {
+        console::console_line(&format!("skerry: Kubernetes API on {listen}, authority SHA-256 {sha256}"));
+    }
+    let Ok(authority_sha256) = sha256.parse() else { return };
+    let status = ApiStatus { format: ApiStatus::header(), listen: listen.to_string(), authority_sha256 };
+    if let Err(e) = durable::write_file_atomic_mode(&path, &status.to_bytes(), 0o644) {
+        tracing::warn!("{}: {e}", path.display());
+    }
+}
+
 fn names(node: &str) -> Names {
-    Names { node: node.into(), dns: vec![], addresses: node::address().into_iter().collect() }
+    Names { node: node.into(), dns: vec![], addresses: node::addresses() }
 }
 
 /// The administrator's kubeconfig, for programs on the node itself.

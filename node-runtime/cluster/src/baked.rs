@@ -22,7 +22,7 @@ use skerry_workloads::Workload;
 /// Who owns what the image says.
 pub(crate) const MANAGER: &str = "skerry-baked";
 /// Annotation of what the image brought.
-const BAKED: &str = "os.skerry.dev/baked";
+pub(crate) const BAKED: &str = "os.skerry.dev/baked";
 
 /// Configuration and manifests of the running release.
 #[derive(Debug)]

@@ -23,6 +23,8 @@ pub struct Config {
     pub updater_status: PathBuf,
     /// SYSTEM, with the records of releases.
     pub sysroot: PathBuf,
+    /// May people in front of the box be told things?
+    pub console: bool,
 }
 
 impl Default for Config {
@@ -36,6 +38,7 @@ impl Default for Config {
             plain_http: vec![],
             updater_status: layout::UPDATER_STATUS.into(),
             sysroot: layout::SYSROOT.into(),
+            console: true,
         }
     }
 }

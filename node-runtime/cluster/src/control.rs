@@ -23,6 +23,7 @@ use crate::{
     images::{self, Images},
     node::{self, Facts},
     offline,
+    rollback::Rollback,
     view::View,
     workloads,
 };
@@ -52,6 +53,7 @@ pub(crate) struct Control {
     view: View,
     claims: Claims,
     images: Images,
+    rollback: Rollback,
     /// The state of each, as last seen.
     present: BTreeMap<String, ImageState>,
     /// What was said to have failed, so that it is said once.
@@ -69,8 +71,9 @@ struct Settled {
 impl Control {
     pub(crate) fn new(config: &Config, node: &str, registry: Registry, baked: Arc<Baked>) -> Self {
         Self {
-            facts: Facts::read(node, &baked.node),
+            facts: Facts::read(node, &baked.node, config.kubelet.pod_cidrs()),
             images: Images::open(config, &baked.node.apps),
+            rollback: Rollback::default(),
             present: BTreeMap::new(),
             claims: Claims::new(&config.volumes_dir),
             registry,
@@ -364,6 +367,13 @@ impl Control {
         let store = self.registry.store().clone();
         let list = move |k: &'static Kind| store.list(k, None).1;
         self.state.missing = offline::missing(&list, &self.present);
+        let target = self.rollback.target(&self.config.updater_status, &self.config.sysroot);
+        // What is not there now has its line already.
+        let local = |image: &str| {
+            !matches!(self.present.get(image), Some(ImageState::Present(_))) || self.images.is_pulled(image)
+        };
+        self.state.missing.extend(target.iter().flat_map(|t| t.missing(&list, &local)));
+        self.state.fallback = target.map(|t| t.name());
         let present =
             |(name, state): (&String, &ImageState)| matches!(state, ImageState::Present(_)).then(|| name.clone());
         self.state.images = self.present.iter().filter_map(present).collect();

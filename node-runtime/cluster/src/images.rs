@@ -22,7 +22,12 @@ use skerry_platform::clock;
 use skerry_workloads::pod_of;
 use tokio::sync::watch;
 
-use crate::{Config, offline::WORKLOADS, view::View, workloads::List};
+use crate::{
+    Config,
+    offline::{self, WORKLOADS},
+    view::View,
+    workloads::List,
+};
 
 /// Room is made above the first share of DATA in use, down to the second,
 /// percent.
@@ -124,6 +129,12 @@ impl Images {
         out
     }
 
+    /// Is the image here, whatever the running release brings?
+    pub(crate) fn is_pulled(&self, image: &str) -> bool {
+        let Some(p) = &self.pulled else { return false };
+        image.parse::<Reference>().is_ok_and(|r| p.store.by_reference(&r).is_some())
+    }
+
     /// Make room if the disk is full, off this thread.
     pub(crate) fn collect(&mut self, list: List<'_>) {
         let Some(p) = self.pulled.as_ref().filter(|_| self.collected_at.elapsed() >= COLLECT) else { return };
@@ -147,17 +158,16 @@ impl Images {
     }
 }
 
-/// Every image that a pod or template names: what must not be collected.
+/// Every image that a pod or template names: what must not be collected. Those
+/// that the running release bakes in are among them: under the release before,
+/// a copy that was pulled may be the only one.
 fn named(list: List<'_>) -> BTreeSet<String> {
     let mut out = BTreeSet::new();
     for (group, name) in WORKLOADS {
         for object in list(skerry_machinery::kind(group, name)) {
             let value = object.value();
-            let Some(spec) = pod_of(object.key.kind, &value).map(|p| &p["spec"]) else { continue };
-            for c in ["initContainers", "containers"].into_iter().flat_map(|l| spec[l].as_array().into_iter().flatten())
-            {
-                out.extend(c["image"].as_str().map(str::to_owned));
-            }
+            let pod = pod_of(object.key.kind, &value);
+            out.extend(pod.into_iter().flat_map(offline::images).map(str::to_owned));
         }
     }
     out
@@ -260,6 +270,17 @@ mod tests {
         assert_eq!(keys, ["u/i/0", "u/m/2"]);
         assert_eq!((got[1].policy, whose(keys[1])), (PullPolicy::Always, ("u", "m")));
         assert!(requests(&pod("Succeeded"), &View::default()).is_empty());
+    }
+
+    #[test]
+    fn every_template_holds_on_to_its_images() {
+        let set = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet",
+            "metadata": {"name": "s", "namespace": "a", "resourceVersion": "1"},
+            "spec": {"replicas": 0, "template": {"spec": {"initContainers": [{"name": "i", "image": "example.com/a:1"}],
+                "containers": [{"name": "m", "image": "localhost/baked:1"}]}}}});
+        let set = Arc::new(skerry_machinery::Stored::from_json(set.to_string()).unwrap());
+        let list = |k: &'static skerry_machinery::Kind| if k.kind == "ReplicaSet" { vec![set.clone()] } else { vec![] };
+        assert_eq!(named(&list).into_iter().collect::<Vec<_>>(), ["example.com/a:1", "localhost/baked:1"]);
     }
 
     #[test]

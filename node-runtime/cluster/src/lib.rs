@@ -27,6 +27,7 @@ mod metrics;
 mod names;
 mod node;
 pub mod offline;
+mod rollback;
 mod store;
 pub mod view;
 pub mod workloads;
@@ -67,7 +68,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let name = config.node_name();
     let handle = skerry_orchestrator::Handle::new(&config.kubelet);
     let store = store::open(&config)?;
-    let admission = Arc::new(admission::NodeAdmission::default());
+    let ipv6 = config.kubelet.ipv6();
+    let admission = Arc::new(admission::NodeAdmission { ipv6, ..admission::NodeAdmission::default() });
     let registry = Registry::new(store.clone(), admission, Arc::new(SystemEnvironment));
     let (outputs, from_kubelet) = mpsc::channel(OUTPUTS_MAX);
     let mut control = control::Control::new(&config, &name, registry.clone(), baked.clone());

@@ -39,6 +39,8 @@ pub(crate) struct Facts {
     pub machine_id: String,
     pub boot_id: String,
     pub containerd: String,
+    /// Networks of pods, the primary one first.
+    pub pod_cidrs: Vec<String>,
 }
 
 /// How the node is now.
@@ -52,6 +54,8 @@ pub(crate) struct State {
     pub addresses: Vec<IpAddr>,
     /// What is missing for a start without network.
     pub missing: Vec<String>,
+    /// The release that the node would go back to, if there is one.
+    pub fallback: Option<String>,
     /// References and sizes of images.
     pub images: Vec<String>,
 }
@@ -61,7 +65,7 @@ fn read(path: &str) -> String {
 }
 
 impl Facts {
-    pub(crate) fn read(name: &str, config: &NodeConfig) -> Self {
+    pub(crate) fn read(name: &str, config: &NodeConfig, pod_cidrs: Vec<String>) -> Self {
         let memory = meminfo::memory().unwrap_or_default();
         Self {
             name: name.into(),
@@ -76,6 +80,7 @@ impl Facts {
             machine_id: read("/etc/machine-id"),
             boot_id: read("/proc/sys/kernel/random/boot_id"),
             containerd: String::new(),
+            pod_cidrs,
         }
     }
 }
@@ -88,18 +93,19 @@ pub(crate) fn look(state: &mut State, data: &Path) {
         state.disk_bytes = s.blocks() * s.fragment_size();
         state.disk_free_bytes = s.blocks_available() * s.fragment_size();
     }
-    state.addresses = address().into_iter().collect();
+    state.addresses = addresses();
 }
 
-/// The address that the node has towards others. No packet is sent.
-pub(crate) fn address() -> Option<IpAddr> {
+/// The addresses that the node has towards others, one per family at most. No
+/// packet is sent.
+pub(crate) fn addresses() -> Vec<IpAddr> {
     let towards = |own: &str, other: &str| {
         let socket = UdpSocket::bind((own, 0)).ok()?;
         socket.connect((other, 9)).ok()?;
         Some(socket.local_addr().ok()?.ip())
     };
     // Documentation addresses (RFC 5737, RFC 3849): never anybody's.
-    towards("0.0.0.0", "192.0.2.1").or_else(|| towards("::", "2001:db8::1"))
+    [towards("0.0.0.0", "192.0.2.1"), towards("::", "2001:db8::1")].into_iter().flatten().collect()
 }
 
 /// `status` of the Node object; times of what did not change are those of
@@ -177,10 +183,12 @@ fn conditions(s: &State, old: &Value, now: Timestamp) -> Vec<Value> {
             s.missing.is_empty(),
             "EverythingIsLocal",
             "SomethingIsMissing",
-            if s.missing.is_empty() {
-                "everything that the workloads need is on the node".into()
-            } else {
-                list(&s.missing)
+            match (&s.missing[..], &s.fallback) {
+                ([], None) => "everything that the workloads need is on the node".into(),
+                ([], Some(release)) => {
+                    format!("everything that the workloads need is on the node, and all of {release} to go back to")
+                }
+                (missing, _) => list(missing),
             },
         ),
         (
@@ -218,7 +226,7 @@ pub(crate) fn publish(registry: &Registry, f: &Facts, s: &State, now: Timestamp)
     let options = WriteOptions { field_manager: "kubelet".into(), ..WriteOptions::default() };
     let wanted = labels(f);
     if registry.store().get(&key).is_none() {
-        let object = json!({"metadata": {"name": f.name, "labels": wanted}, "spec": {"podCIDR": "10.244.0.0/24"}});
+        let object = json!({"metadata": {"name": f.name, "labels": wanted}, "spec": networks(f, &json!({}))});
         registry.create(key.kind, "", object, &options)?;
     } else {
         registry.update_with(&key, Part::Main, &options, |was| {
@@ -226,6 +234,7 @@ pub(crate) fn publish(registry: &Registry, f: &Facts, s: &State, now: Timestamp)
             for (k, v) in &wanted {
                 new["metadata"]["labels"][k] = json!(v);
             }
+            new["spec"] = networks(f, &was["spec"]);
             Ok(new)
         })?;
     }
@@ -235,6 +244,16 @@ pub(crate) fn publish(registry: &Registry, f: &Facts, s: &State, now: Timestamp)
         Ok(new)
     })?;
     Ok(())
+}
+
+/// The spec of the Node object with the networks of its pods.
+fn networks(f: &Facts, was: &Value) -> Value {
+    let mut spec = was.clone();
+    if let Some(first) = f.pod_cidrs.first() {
+        spec["podCIDR"] = json!(first);
+        spec["podCIDRs"] = json!(f.pod_cidrs);
+    }
+    spec
 }
 
 fn labels(f: &Facts) -> BTreeMap<&'static str, String> {
@@ -285,7 +304,11 @@ pub(crate) mod tests {
     }
 
     fn facts() -> Facts {
-        Facts { cpus: 2, memory_bytes: 1 << 30, ..Facts::read("box", &node_config()) }
+        Facts {
+            cpus: 2,
+            memory_bytes: 1 << 30,
+            ..Facts::read("box", &node_config(), vec!["10.244.0.0/24".into(), "fd00::/64".into()])
+        }
     }
 
     fn of<'a>(status: &'a Value, kind: &str) -> &'a Value {
@@ -299,6 +322,20 @@ pub(crate) mod tests {
         assert_eq!(status["allocatable"]["cpu"], "1900m");
         assert_eq!(status["allocatable"]["memory"], format!("{}Ki", (1 << 20) - (128 << 10)));
         assert_eq!(status["nodeInfo"]["osImage"], "Skerry demo 1.0.0 (release 7)");
+    }
+
+    #[test]
+    fn addresses_and_networks_of_both_families() {
+        let addresses = vec!["192.0.2.9".parse().unwrap(), "2001:db8::9".parse().unwrap()];
+        let state = State { addresses, ..State::default() };
+        let status = status(&facts(), &state, &json!({}), Timestamp::UNIX_EPOCH);
+        let shown = |a: &Value| format!("{} {}", a["type"].as_str().unwrap(), a["address"].as_str().unwrap());
+        let shown: Vec<String> = status["addresses"].as_array().unwrap().iter().map(shown).collect();
+        assert_eq!(shown, ["InternalIP 192.0.2.9", "InternalIP 2001:db8::9", "Hostname box"]);
+        let spec = networks(&facts(), &json!({"unschedulable": true, "podCIDR": "10.0.0.0/24"}));
+        let want =
+            json!({"unschedulable": true, "podCIDR": "10.244.0.0/24", "podCIDRs": ["10.244.0.0/24", "fd00::/64"]});
+        assert_eq!(spec, want);
     }
 
     #[test]
@@ -319,9 +356,12 @@ pub(crate) mod tests {
             assert_eq!(of(&first, kind)["status"], value, "{kind}");
         }
         assert_eq!(of(&first, "OfflineReady")["message"], "image a; and 1 more");
-        let well = State { memory_available_bytes: u64::MAX, ..State::default() };
+        let fallback = Some("release 6 (1.1.0)".into());
+        let well = State { memory_available_bytes: u64::MAX, fallback, ..State::default() };
         let second = status(&facts(), &well, &first, at(1100));
         assert_eq!(of(&second, "Ready")["status"], "True");
+        let message = of(&second, "OfflineReady")["message"].as_str().unwrap();
+        assert!(message.ends_with("and all of release 6 (1.1.0) to go back to"), "{message}");
         assert_eq!(of(&second, "PIDPressure")["lastTransitionTime"], "1970-01-01T00:16:40Z");
         assert_eq!(of(&second, "Ready")["lastTransitionTime"], "1970-01-01T00:18:20Z");
         // Nothing to write until the heartbeat is old.

@@ -31,18 +31,25 @@ pub fn missing(list: List<'_>, images: &BTreeMap<String, ImageState>) -> Vec<Str
     let mut out = BTreeSet::new();
     for (group, name) in WORKLOADS {
         for object in list(kind(group, name)) {
-            if object.meta.terminating() {
-                continue;
-            }
             let value = object.value();
-            let over = matches!(value["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
-                || value["status"]["completionTime"].is_string();
-            if let Some(pod) = pod_of(object.key.kind, &value).filter(|_| !over) {
+            if let Some(pod) = lives(&object, &value) {
                 template(&object.key, pod, list, images, &mut out);
             }
         }
     }
     out.into_iter().collect()
+}
+
+/// The pod or template of an object that is neither over nor on its way out.
+pub(crate) fn lives<'a>(object: &Stored, value: &'a Value) -> Option<&'a Value> {
+    let over = matches!(value["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
+        || value["status"]["completionTime"].is_string();
+    pod_of(object.key.kind, value).filter(|_| !over && !object.meta.terminating())
+}
+
+/// References of the images of a pod or template.
+pub(crate) fn images(pod: &Value) -> impl Iterator<Item = &str> {
+    containers(&pod["spec"]).filter_map(|c| c["image"].as_str())
 }
 
 fn template(key: &Key, pod: &Value, list: List<'_>, images: &BTreeMap<String, ImageState>, out: &mut BTreeSet<String>) {

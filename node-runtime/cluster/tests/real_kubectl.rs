@@ -5,6 +5,8 @@
 
 #[path = "support/bench.rs"]
 mod bench;
+#[path = "support/families.rs"]
+mod families;
 
 use std::{
     io::{Read, Write},
@@ -101,6 +103,7 @@ fn test(b: &Bench) {
     b.until(&["get", "deployment", "web"], |t| t.contains("1/1"));
     baked_app_answers(b);
     reading(b);
+    families::both(b);
     rollout(b);
     refusals(b);
     jobs(b);

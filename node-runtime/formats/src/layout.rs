@@ -45,6 +45,8 @@ pub const BAKED_MANIFESTS_DIR: &str = "usr/lib/skerry/manifests";
 pub const ORCHESTRATOR_STATUS: &str = "/run/skerry/orchestrator/status.json";
 /// Status document of the updater.
 pub const UPDATER_STATUS: &str = "/run/skerry/updater/status.json";
+/// Where the Kubernetes API is, if it is served.
+pub const API_STATUS: &str = "/run/skerry/kubernetes/api.json";
 /// Persistent state of the updater.
 pub const UPDATER_STATE: &str = "/var/lib/skerry/updater/state.json";
 /// Stable node identity, 32 hex characters and a newline.

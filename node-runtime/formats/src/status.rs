@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Sequence,
+    Sequence, Sha256Digest,
     versioned::{Document, Header},
 };
 
@@ -170,8 +170,27 @@ pub struct NodeStatus {
     pub updater: Option<UpdaterStatus>,
     /// The orchestrator's document; `None`: not there or unreadable.
     pub orchestrator: Option<OrchestratorStatus>,
+    /// The Kubernetes API; `None`: not served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<ApiStatus>,
     /// Boot stages in seconds since power-on or kernel start, as known.
     pub boot: BTreeMap<String, f64>,
+}
+
+/// The Kubernetes API of the node (`/run/skerry/kubernetes/api.json`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiStatus {
+    /// Name `skerry-api-status`.
+    pub format: Header,
+    /// Address and port that it listens on.
+    pub listen: String,
+    /// SHA-256 of the certificate of the node's authority.
+    pub authority_sha256: Sha256Digest,
+}
+
+impl Document for ApiStatus {
+    const NAME: &'static str = "skerry-api-status";
+    const VERSION: u32 = 1;
 }
 
 /// Memory of all processes of one name.

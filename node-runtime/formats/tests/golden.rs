@@ -133,6 +133,7 @@ fn node_status() -> NodeStatus {
         .into(),
         updater: Some(updater_status()),
         orchestrator: None,
+        api: None,
         boot: [("identity".to_owned(), 3.25)].into(),
     }
 }

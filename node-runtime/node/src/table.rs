@@ -27,6 +27,10 @@ pub fn render(s: &NodeStatus) -> String {
         Some(o) => orchestrator(&mut out, o, s.uptime_secs),
         None => line(&mut out, "workloads", "orchestrator not running (no status document)"),
     }
+    if let Some(api) = &s.api {
+        line(&mut out, "api", &format!("Kubernetes on {}", api.listen));
+        line(&mut out, "", &format!("authority SHA-256 {}", api.authority_sha256));
+    }
     for (stage, secs) in &s.boot {
         line(&mut out, &format!("boot: {stage}"), &format!("{secs:.1} s"));
     }
@@ -116,7 +120,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use skerry_formats::{
         Sequence,
-        status::{FailedRelease, WorkloadStatus},
+        status::{ApiStatus, FailedRelease, WorkloadStatus},
         versioned::Document as _,
     };
 
@@ -135,6 +139,7 @@ mod tests {
             processes: BTreeMap::new(),
             updater: None,
             orchestrator: None,
+            api: None,
             boot: BTreeMap::from([("init".into(), 2.25)]),
         }
     }
@@ -150,6 +155,16 @@ mod tests {
              workloads     orchestrator not running (no status document)\n\
              boot: init    2.2 s\n"
         );
+    }
+
+    #[test]
+    fn the_api_is_shown_with_what_tells_the_node() {
+        let authority_sha256 = "ab".repeat(32).parse().unwrap();
+        let api = ApiStatus { format: ApiStatus::header(), listen: "0.0.0.0:6443".into(), authority_sha256 };
+        let text = render(&NodeStatus { api: Some(api), ..status() });
+        let lines =
+            format!("api           Kubernetes on 0.0.0.0:6443\n              authority SHA-256 {}\n", "ab".repeat(32));
+        assert!(text.contains(&lines), "{text}");
     }
 
     #[test]

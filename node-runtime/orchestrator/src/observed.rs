@@ -29,10 +29,26 @@ pub struct Observed {
     pub on_disk: BTreeSet<String>,
     /// Ruleset that is applied, if known.
     pub rules: Option<crate::network::Ruleset>,
-    /// Address of the node.
-    pub host_ip: Option<Ipv4Addr>,
+    /// Addresses of the node.
+    pub node: Option<NodeAddresses>,
     /// The node's addresses in the pods' networks.
     pub gateways: Vec<IpAddr>,
+}
+
+/// Addresses of the node that pods can reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodeAddresses {
+    /// IPv4.
+    pub ip: Ipv4Addr,
+    /// IPv6, where the node has a global address of it.
+    pub ip6: Option<Ipv6Addr>,
+}
+
+impl NodeAddresses {
+    /// All of them, the primary one first.
+    pub fn all(&self) -> Vec<IpAddr> {
+        std::iter::once(IpAddr::V4(self.ip)).chain(self.ip6.map(IpAddr::V6)).collect()
+    }
 }
 
 /// Key of a failure: a pod, or one container of it.

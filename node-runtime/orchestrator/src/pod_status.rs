@@ -35,7 +35,7 @@ pub fn pod_status(v: &View<'_>) -> core::PodStatus {
     let phase = phase(v);
     let over = matches!(phase, "Succeeded" | "Failed");
     let sandbox = observed.sandboxes.get(&pod.uid);
-    let host_ip = observed.host_ip.map(|ip| ip.to_string());
+    let host_ips = observed.node.map(|n| n.all().iter().map(|ip| core::HostIP { ip: ip.to_string() }).collect());
     // The address of a pod that came to its end stays on record.
     let pod_ip = sandbox.map(|s| s.ip.to_string()).or_else(|| previous.and_then(|p| p.pod_ip.clone()).filter(|_| over));
     let listed = |s: &crate::observed::Sandbox| s.ips().iter().map(|ip| core::PodIP { ip: ip.to_string() }).collect();
@@ -57,8 +57,8 @@ pub fn pod_status(v: &View<'_>) -> core::PodStatus {
             .then(|| "Pod was active on the node longer than the specified deadline".to_owned())
             .or_else(|| kept(|p| &p.message)),
         conditions: Some(conditions(v, phase)),
-        host_ips: host_ip.clone().map(|ip| vec![core::HostIP { ip }]),
-        host_ip,
+        host_ips,
+        host_ip: observed.node.map(|n| n.ip.to_string()),
         pod_ips,
         pod_ip,
         qos_class: Some(pod.qos.as_str().into()),

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use super::*;
 use crate::{
     desired::{RestartPolicy, Waiting},
-    observed::{Labels, Sandbox},
+    observed::{Labels, NodeAddresses, Sandbox},
 };
 
 const NOW: i64 = 1_800_000_000;
@@ -51,8 +51,10 @@ fn add(o: &mut Observed, name: &str, code: Option<u32>, at: f64, backoff_secs: u
 }
 
 fn node() -> Observed {
-    let mut o = Observed { host_ip: Some(Ipv4Addr::new(192, 0, 2, 1)), ..Observed::default() };
-    o.sandboxes.insert("u".into(), Sandbox { ip: Ipv4Addr::new(10, 244, 0, 2), ip6: None, intact: true });
+    let node = NodeAddresses { ip: Ipv4Addr::new(192, 0, 2, 1), ip6: "2001:db8::1".parse().ok() };
+    let mut o = Observed { node: Some(node), ..Observed::default() };
+    let ip6 = "fd00::2".parse().ok();
+    o.sandboxes.insert("u".into(), Sandbox { ip: Ipv4Addr::new(10, 244, 0, 2), ip6, intact: true });
     o
 }
 
@@ -81,6 +83,9 @@ fn a_pod_from_its_start_to_ready() {
     assert_eq!((s.phase.as_deref(), waits(&s, 0).as_str()), (Some("Pending"), "PodInitializing"));
     assert_eq!(is(&s, "Initialized"), "False ContainersNotInitialized");
     assert_eq!((s.pod_ip.as_deref(), s.host_ip.as_deref()), (Some("10.244.0.2"), Some("192.0.2.1")));
+    let pod_ips: Vec<&str> = s.pod_ips.iter().flatten().map(|ip| ip.ip.as_str()).collect();
+    let host_ips: Vec<&str> = s.host_ips.iter().flatten().map(|ip| ip.ip.as_str()).collect();
+    assert_eq!((pod_ips, host_ips), (vec!["10.244.0.2", "fd00::2"], vec!["192.0.2.1", "2001:db8::1"]));
     add(&mut o, "one", Some(0), 1.0, 0);
     add(&mut o, "main", None, 1.0, 0);
     let ready = status(&p, &o, Some(&s), 5.0);

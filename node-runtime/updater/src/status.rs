@@ -4,7 +4,7 @@ use std::{fs, io, path::Path};
 
 use skerry_formats::{
     baked::NodeConfig,
-    layout::{ORCHESTRATOR_STATUS, UPDATER_STATUS},
+    layout::{API_STATUS, ORCHESTRATOR_STATUS, UPDATER_STATUS},
     status::{NodeStatus, OrchestratorStatus, UpdaterStatus},
     versioned::Document,
 };
@@ -102,6 +102,7 @@ pub fn node_status(cfg: &Config) -> NodeStatus {
         processes: procmem::processes(Path::new("/proc")).unwrap_or_default(),
         updater: read(&cfg.path(UPDATER_STATUS)),
         orchestrator: read::<OrchestratorStatus>(&cfg.path(ORCHESTRATOR_STATUS)),
+        api: read(&cfg.path(API_STATUS)),
         boot: boot.unwrap_or_default(),
     }
 }

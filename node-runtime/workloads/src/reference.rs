@@ -21,7 +21,7 @@ pub fn reference() -> String {
          (`fieldValidation`). Defaults are those of the Kubernetes API server. `skerry workloads check` says for any \
          manifest what a node would say.\n\n\
          Limits: {PODS_MAX} replicas in a workload and {PODS_MAX} pods on a node; {} bytes an object; {} bytes a \
-         manifest file. IPv4 only; TCP and UDP only. Pods get no credentials for the API. `status` is written by the \
+         manifest file. IPv6 where the kernel has it; TCP and UDP only. Pods get no credentials for the API. `status` is written by the \
          node.\n\n\
          Pods must pass the Pod Security Standard of their namespace (labels \
          `pod-security.kubernetes.io/enforce`, `warn`, `audit`), by default `restricted`, version {VERSION}. \

@@ -485,13 +485,12 @@ fn services_and_policies() {
                 "between 30000 and 32767",
             ),
             (service(json!({"type": "NodePort", "clusterIP": "None"})), "spec.clusterIPs[0]", "NodePort services"),
-            (service(json!({"clusterIP": "10.0.0.1"})), "spec.clusterIP", "10.96.0.0/16"),
+            (service(json!({"clusterIP": "10.0.0.1"})), "spec.clusterIPs[0]", "10.96.0.0/16"),
             (
                 service(json!({"sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 5}}})),
                 "spec.sessionAffinityConfig",
                 "session affinity is None",
             ),
-            (service(json!({"ipFamilies": ["IPv6"]})), "spec.ipFamilies[0]", "\"IPv4\""),
             (service(json!({"externalIPs": ["192.0.2.1"]})), "spec.externalIPs", "not supported on this node"),
         ],
     );
@@ -515,9 +514,9 @@ fn services_and_policies() {
                 "valid CIDR",
             ),
             (
-                policy(json!({"from": [{"ipBlock": {"cidr": "fd00::/8"}}]})),
+                policy(json!({"from": [{"ipBlock": {"cidr": "fd00::"}}]})),
                 "spec.ingress[0].from[0].ipBlock.cidr",
-                "IPv4 only",
+                "valid CIDR",
             ),
             (
                 policy(json!({"from": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["11.0.0.0/9"]}}]})),

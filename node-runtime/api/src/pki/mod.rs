@@ -126,6 +126,11 @@ impl Pki {
         &self.ca_der
     }
 
+    /// SHA-256 of the authority's certificate, hex: what people compare.
+    pub fn fingerprint(&self) -> String {
+        fingerprint(&self.ca_der)
+    }
+
     /// The server's certificate, made anew if [`renewal`] says so. Call it at
     /// the start, once a day, and when the node's addresses change.
     ///

@@ -54,6 +54,7 @@ pub fn config(dir: &Path) -> Config {
         images_dir: dir.join("images"),
         updater_status: dir.join("updater.json"),
         sysroot: dir.join("sysroot"),
+        console: false,
         ..Config::default()
     };
     let name = dir.file_name().unwrap().to_string_lossy().to_lowercase().replace('.', "");

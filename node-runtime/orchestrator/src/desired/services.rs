@@ -1,27 +1,24 @@
 //! Service → what the ruleset needs, and which virtual addresses it has.
 //!
-//! Whoever keeps the objects writes the addresses of [`cluster_ips`] into
-//! `spec.clusterIPs`; a Service without them gets the same ones here.
+//! Whoever keeps the objects writes addresses into `spec.clusterIPs`, and
+//! those count; a Service without any gets the ones of [`cluster_ips`].
 //!
 //! On one node `externalTrafficPolicy` and `internalTrafficPolicy` change
 //! nothing: every endpoint is local, and clients' addresses are always kept.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv6Addr},
     sync::Arc,
 };
 
 use k8s_openapi::{api::core::v1 as core, apimachinery::pkg::util::intstr::IntOrString};
 use sha2::{Digest, Sha256};
+pub use skerry_workloads::{Family, SERVICE_NETWORK4 as NETWORK4, SERVICE_NETWORK6 as NETWORK6};
 
 use super::Pod;
 use crate::network::policy::Protocol;
 
-/// Virtual addresses of IPv4, and the length of their prefix.
-pub const NETWORK4: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 96, 0, 0), 16);
-/// Virtual addresses of IPv6, and the length of their prefix.
-pub const NETWORK6: (Ipv6Addr, u8) = (Ipv6Addr::new(0xfd73, 0x6b79, 0x7200, 0x96, 0, 0, 0, 0), 112);
 /// How long a client stays with a pod where the Service does not say so.
 const AFFINITY_SECS: u32 = 10_800;
 
@@ -86,33 +83,6 @@ impl Service {
         !self.selector.is_empty()
             && pod.namespace == self.namespace
             && self.selector.iter().all(|(k, v)| pod.labels.get(k) == Some(v))
-    }
-}
-
-/// An address family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
-}
-
-impl Family {
-    /// As in `spec.ipFamilies`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::V4 => "IPv4",
-            Self::V6 => "IPv6",
-        }
-    }
-
-    fn of(ip: &IpAddr) -> Self {
-        if ip.is_ipv4() { Self::V4 } else { Self::V6 }
-    }
-
-    fn other(self) -> Self {
-        if self == Self::V4 { Self::V6 } else { Self::V4 }
     }
 }
 
@@ -196,8 +166,9 @@ pub fn families(spec: &core::ServiceSpec, ipv6: bool) -> Result<Vec<Family>, Str
 
 /// Virtual addresses of a Service, one per family, the primary one first; none
 /// if it is headless or a mere name. `taken` are those of other Services,
-/// `ipv6` says whether the node has IPv6 ([`crate::Config::ipv6`]). Addresses
-/// that are in the object already stay.
+/// `ipv6` says whether the node has IPv6 ([`crate::Config::ipv6`]). A Service
+/// with a list of addresses has these, whatever its policy says: a node that
+/// got its IPv6 later adds none.
 ///
 /// # Errors
 /// One line for its author.
@@ -209,8 +180,13 @@ pub fn cluster_ips(s: &core::Service, taken: &BTreeSet<IpAddr>, ipv6: bool) -> R
         return Ok(vec![]);
     }
     let fixed = fixed_ips(s);
+    let given = spec.cluster_ips.as_ref().is_some_and(|ips| !ips.is_empty());
+    let families = match given {
+        true => fixed.iter().map(Family::of).filter(|f| ipv6 || *f == Family::V4).collect(),
+        false => families(spec, ipv6)?,
+    };
     let mut out = vec![];
-    for family in families(spec, ipv6)? {
+    for family in families {
         let ip = match fixed.iter().find(|ip| Family::of(ip) == family) {
             Some(ip) => *ip,
             None => free_ip(&title(s), family, taken).ok_or("no cluster address is left")?,
@@ -235,9 +211,10 @@ fn spec_ips(spec: &core::ServiceSpec) -> Vec<IpAddr> {
     all
 }
 
-/// The address follows from the name, so that it is the same after a reboot
-/// and in every node of a fleet; the next free one where two names collide.
-fn free_ip(name: &str, family: Family, taken: &BTreeSet<IpAddr>) -> Option<IpAddr> {
+/// An address for the Service `namespace/name`: it follows from the name, so
+/// that it is the same after a reboot and in every node of a fleet; the next
+/// free one where two names collide. `None`: all are taken.
+pub fn free_ip(name: &str, family: Family, taken: &BTreeSet<IpAddr>) -> Option<IpAddr> {
     let h = Sha256::digest(name);
     let start = u16::from_be_bytes([h[0], h[1]]);
     let address = |[a, b]: [u8; 2]| -> IpAddr {
@@ -251,7 +228,8 @@ fn free_ip(name: &str, family: Family, taken: &BTreeSet<IpAddr>) -> Option<IpAdd
     };
     (0..=u16::MAX)
         .map(|i| start.wrapping_add(i).to_be_bytes())
-        .filter(|[a, b]| (*a, *b) != (0, 0) && (*a, *b) != (255, 255))
+        // The first ones are what clusters give to themselves.
+        .filter(|[a, b]| !(*a == 0 && *b < 16) && (*a, *b) != (255, 255))
         .map(address)
         .find(|ip| !taken.contains(ip))
 }

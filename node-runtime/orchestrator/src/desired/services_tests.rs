@@ -50,6 +50,8 @@ fn addresses_of_one_service() {
     let spec = json!({"clusterIPs": given, "clusterIP": given[0], "ipFamilyPolicy": "PreferDualStack"});
     assert_eq!(ips(spec.clone(), true).unwrap(), given);
     assert_eq!(ips(spec, false).unwrap(), given[..1], "a node that lost its IPv6");
+    let one = json!({"clusterIPs": [given[0]], "clusterIP": given[0], "ipFamilyPolicy": "PreferDualStack"});
+    assert_eq!(ips(one, true).unwrap(), given[..1], "a node that got its IPv6 later");
     let free = ips(json!({}), false).unwrap();
     assert_eq!((free.len(), &ips(json!({}), true).unwrap()), (1, &free), "it follows from the name alone");
 }

@@ -50,7 +50,7 @@ impl<R: Runtime, H: Host> Executor<R, H> {
             files: self.host.files(),
             on_disk: self.host.on_disk(),
             rules: self.memory.rules.clone(),
-            host_ip: Some(self.host.host_ip()),
+            node: Some(self.host.addresses()),
             gateways: self.config.gateways(),
         })
     }

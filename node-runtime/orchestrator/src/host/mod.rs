@@ -9,7 +9,7 @@ mod volumes;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
@@ -23,7 +23,7 @@ use crate::{
     containerd::NewContainer,
     desired::{Container, Pod, Volume},
     network::{Ruleset, filter, ipam::Ipam, links},
-    observed::Sandbox,
+    observed::{NodeAddresses, Sandbox},
     plan::Teardown,
     rootfs, spec,
 };
@@ -32,8 +32,8 @@ use crate::{
 pub(crate) trait Host {
     /// What all pods share; repeated in every round.
     async fn ensure_base(&mut self) -> anyhow::Result<()>;
-    /// Address of the node.
-    fn host_ip(&self) -> Ipv4Addr;
+    /// Addresses of the node.
+    fn addresses(&self) -> NodeAddresses;
     /// Pods that have an address.
     fn sandboxes(&self) -> BTreeMap<String, Sandbox>;
     /// Uids of which something is left on the disk.
@@ -226,16 +226,29 @@ fn uid_of_logs(name: &str) -> Option<&str> {
     (name.matches('_').count() == 2 && uid.len() == 36).then_some(uid)
 }
 
-/// An address of the node that pods can reach: the first global one, else the
-/// gateway.
-fn host_ip(config: &Config) -> Ipv4Addr {
-    let found = nix::ifaddrs::getifaddrs().ok().and_then(|mut all| {
-        all.find_map(|i| {
-            let ip = i.address?.as_sockaddr_in()?.ip();
-            (ip != config.gateway() && !ip.is_loopback() && !ip.is_link_local()).then_some(ip)
-        })
-    });
-    found.unwrap_or_else(|| config.gateway())
+/// Addresses of the node that pods can reach: the first global one of each
+/// family; the gateway if there is none of IPv4.
+fn addresses(config: &Config) -> NodeAddresses {
+    let all: Vec<IpAddr> = nix::ifaddrs::getifaddrs().into_iter().flatten().filter_map(|i| ip_of(&i)).collect();
+    let ours = config.gateways();
+    let global = |ip: &&IpAddr| !ours.contains(ip) && is_global(ip);
+    let four = all.iter().filter(global).find_map(|ip| if let IpAddr::V4(ip) = ip { Some(*ip) } else { None });
+    let six = all.iter().filter(global).find_map(|ip| if let IpAddr::V6(ip) = ip { Some(*ip) } else { None });
+    NodeAddresses { ip: four.unwrap_or_else(|| config.gateway()), ip6: six.filter(|_| config.ipv6()) }
+}
+
+fn ip_of(interface: &nix::ifaddrs::InterfaceAddress) -> Option<IpAddr> {
+    let address = interface.address?;
+    let four = address.as_sockaddr_in().map(|a| IpAddr::V4(a.ip()));
+    four.or_else(|| address.as_sockaddr_in6().map(|a| IpAddr::V6(a.ip())))
+}
+
+/// Neither of this machine alone nor of one link.
+fn is_global(ip: &IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => !ip.is_loopback() && !ip.is_link_local(),
+        IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unicast_link_local(),
+    }
 }
 
 impl Host for Node {
@@ -244,8 +257,8 @@ impl Host for Node {
         Ok(links::ensure_base(self.config.gateway(), self.config.gateway6()).await?)
     }
 
-    fn host_ip(&self) -> Ipv4Addr {
-        host_ip(&self.config)
+    fn addresses(&self) -> NodeAddresses {
+        addresses(&self.config)
     }
 
     fn sandboxes(&self) -> BTreeMap<String, Sandbox> {
@@ -256,8 +269,8 @@ impl Host for Node {
         };
         let mut all: BTreeMap<String, Sandbox> = self.ipam.pods.iter().map(one).collect();
         if !self.ipam.host.is_empty() {
-            let ip = host_ip(&self.config);
-            all.extend(self.ipam.host.iter().map(|uid| (uid.clone(), Sandbox { ip, ip6: None, intact: true })));
+            let NodeAddresses { ip, ip6 } = addresses(&self.config);
+            all.extend(self.ipam.host.iter().map(|uid| (uid.clone(), Sandbox { ip, ip6, intact: true })));
         }
         all
     }
@@ -279,7 +292,8 @@ impl Host for Node {
         let mut ipam = self.ipam.clone();
         let (ip, ip6) = if pod.host_network {
             ipam.host.insert(pod.uid.clone());
-            (host_ip(&self.config), None)
+            let node = addresses(&self.config);
+            (node.ip, node.ip6)
         } else {
             let octet = ipam.assign(&pod.uid);
             let octet = octet.ok_or_else(|| anyhow::anyhow!("all addresses of the pod network are taken"))?;
@@ -349,14 +363,14 @@ impl Host for Node {
         fs::write(&termination, b"")?;
         // Whoever the container runs as may write it.
         fs::set_permissions(&termination, fs::Permissions::from_mode(0o666))?;
-        let host_ip = host_ip(config);
-        let facts = spec::PodFacts { pod, node_name: &self.name, pod_ip: ip, pod_ip6: ip6, host_ip };
+        let node = addresses(config);
+        let facts = spec::PodFacts { pod, node_name: &self.name, pod_ip: ip, pod_ip6: ip6, node };
         let mounts = self.mounts(pod, container, &facts)?;
         let place = spec::Place {
             node_name: &self.name,
             pod_ip: ip,
             pod_ip6: ip6,
-            host_ip,
+            node,
             netns: &self.netns(&pod.uid),
             files: &pod_run_dir(config, &pod.uid),
             mounts: &mounts,

@@ -5,7 +5,10 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
-use crate::desired::{Container, EnvSource, Pod};
+use crate::{
+    desired::{Container, EnvSource, Pod},
+    observed::NodeAddresses,
+};
 
 /// What `fieldRef` can name.
 #[derive(Debug, Clone)]
@@ -18,8 +21,8 @@ pub struct PodFacts<'a> {
     pub pod_ip: Ipv4Addr,
     /// Its address of IPv6, if it has one.
     pub pod_ip6: Option<Ipv6Addr>,
-    /// Address of the node.
-    pub host_ip: Ipv4Addr,
+    /// Addresses of the node.
+    pub node: NodeAddresses,
 }
 
 /// What a shell-less image would expect to find.
@@ -70,7 +73,8 @@ fn field(path: &str, f: &PodFacts<'_>) -> String {
         "spec.nodeName" => f.node_name.into(),
         "status.podIP" => f.pod_ip.to_string(),
         "status.podIPs" => f.pod_ip6.map_or(f.pod_ip.to_string(), |six| format!("{},{six}", f.pod_ip)),
-        "status.hostIP" | "status.hostIPs" => f.host_ip.to_string(),
+        "status.hostIP" => f.node.ip.to_string(),
+        "status.hostIPs" => f.node.ip6.map_or(f.node.ip.to_string(), |six| format!("{},{six}", f.node.ip)),
         // A label that is not there is empty, as in Kubernetes.
         _ => pod_field(path, f.pod).unwrap_or_default(),
     }
@@ -120,6 +124,26 @@ fn expand(text: &str, values: &BTreeMap<&str, String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_of_pod_and_node() {
+        let pod = Pod::default();
+        let facts = |six: bool| PodFacts {
+            pod: &pod,
+            node_name: "n",
+            pod_ip: Ipv4Addr::new(10, 244, 0, 2),
+            pod_ip6: six.then_some(Ipv6Addr::LOCALHOST),
+            node: NodeAddresses { ip: Ipv4Addr::new(192, 0, 2, 1), ip6: six.then_some(Ipv6Addr::UNSPECIFIED) },
+        };
+        for (path, one, two) in [
+            ("status.podIP", "10.244.0.2", "10.244.0.2"),
+            ("status.podIPs", "10.244.0.2", "10.244.0.2,::1"),
+            ("status.hostIP", "192.0.2.1", "192.0.2.1"),
+            ("status.hostIPs", "192.0.2.1", "192.0.2.1,::"),
+        ] {
+            assert_eq!((field(path, &facts(false)).as_str(), field(path, &facts(true)).as_str()), (one, two), "{path}");
+        }
+    }
 
     #[test]
     fn references() {

@@ -17,7 +17,10 @@ use serde_json::{Value, json};
 
 pub use env::{PodFacts, arguments, environment, expanded, pod_field};
 
-use crate::desired::{Container, Pod, Qos, Seccomp, Volume};
+use crate::{
+    desired::{Container, Pod, Qos, Seccomp, Volume},
+    observed::NodeAddresses,
+};
 
 /// Processes and threads that one container may have.
 pub const PIDS_MAX: u64 = 1024;
@@ -33,8 +36,8 @@ pub struct Place<'a> {
     pub pod_ip: Ipv4Addr,
     /// Its address of IPv6, if it has one.
     pub pod_ip6: Option<std::net::Ipv6Addr>,
-    /// Address of the node.
-    pub host_ip: Ipv4Addr,
+    /// Addresses of the node.
+    pub node: NodeAddresses,
     /// Network namespace of the pod; not used by pods on the node's network.
     pub netns: &'a Path,
     /// Folder with `hosts`, `hostname` and `resolv.conf` of the pod.
@@ -65,13 +68,8 @@ pub fn cgroup(parent: &str, uid: &str, container: &str) -> String {
 
 /// The spec as JSON.
 pub fn build(pod: &Pod, container: &Container, place: &Place<'_>) -> Value {
-    let facts = PodFacts {
-        pod,
-        node_name: place.node_name,
-        pod_ip: place.pod_ip,
-        pod_ip6: place.pod_ip6,
-        host_ip: place.host_ip,
-    };
+    let facts =
+        PodFacts { pod, node_name: place.node_name, pod_ip: place.pod_ip, pod_ip6: place.pod_ip6, node: place.node };
     let caps = json!(container.capabilities);
     // A process that is not root gets capabilities through the ambient set only.
     let ambient = if container.uid == 0 { json!([]) } else { caps.clone() };

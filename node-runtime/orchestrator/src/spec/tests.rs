@@ -40,7 +40,7 @@ fn spec_of(yaml: &str, arch: &str) -> Value {
         node_name: "node-1",
         pod_ip: Ipv4Addr::new(10, 244, 0, 2),
         pod_ip6: None,
-        host_ip: Ipv4Addr::new(192, 0, 2, 1),
+        node: NodeAddresses { ip: Ipv4Addr::new(192, 0, 2, 1), ip6: None },
         netns: Path::new("/run/skerry/netns/U"),
         files: Path::new("/run/skerry/pods/U"),
         mounts: &[PathBuf::from("/var/lib/skerry/pods/U/volumes/scratch")],

@@ -69,7 +69,9 @@ fn count(last: u64, step: u64) {
 
 fn serve() {
     println!("serving");
-    let listener = TcpListener::bind("0.0.0.0:8080").expect("port 8080 is free");
+    // Both address families, where there are two.
+    let listener = TcpListener::bind("[::]:8080").or_else(|_| TcpListener::bind("0.0.0.0:8080"));
+    let listener = listener.expect("port 8080 is free");
     for stream in listener.incoming() {
         let Ok(mut stream) = stream else { continue };
         let mut buf = [0; 1024];

@@ -6,6 +6,7 @@ mod batch;
 mod config;
 mod container;
 mod cron;
+mod families;
 mod meta;
 pub(crate) mod names;
 mod network;

@@ -1,9 +1,6 @@
 //! Services and network policies.
 
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, Ipv4Addr},
-};
+use std::{collections::BTreeSet, net::IpAddr};
 
 use k8s_openapi::{
     api::{
@@ -14,18 +11,15 @@ use k8s_openapi::{
 };
 
 use super::{
-    meta,
+    families, meta,
     names::{self, Form},
 };
-use crate::cause::Causes;
-
-/// Addresses of Services: 10.96.0.0/16.
-const SERVICE_NET: [u8; 2] = [10, 96];
+use crate::{cause::Causes, family::prefix};
 
 pub(super) fn service(s: &Service, out: &mut Causes) {
     let Some(spec) = &s.spec else { return out.required("spec", "") };
     names::labels(spec.selector.iter().flatten(), "spec.selector", out);
-    cluster_ip(spec, out);
+    families::service(spec, out);
     let headless = spec.cluster_ip.as_deref() == Some("None");
     if spec.ports.as_ref().is_none_or(Vec::is_empty) && !headless {
         out.required("spec.ports", "");
@@ -42,33 +36,6 @@ pub(super) fn service(s: &Service, out: &mut Causes) {
             spec.external_traffic_policy.clone(),
             "may only be set for externally-accessible services",
         );
-    }
-}
-
-fn cluster_ip(spec: &ServiceSpec, out: &mut Causes) {
-    let ip = spec.cluster_ip.as_deref().unwrap_or("");
-    let all = spec.cluster_ips.as_deref().unwrap_or_default();
-    let allowed = |ip: &str| ip.parse::<Ipv4Addr>().is_ok_and(|ip| ip.octets()[..2] == SERVICE_NET);
-    match ip {
-        "" => {}
-        "None" if spec.type_.as_deref() == Some("NodePort") => {
-            out.invalid("spec.clusterIPs[0]", "None", "may not be set to 'None' for NodePort services");
-        }
-        "None" => {}
-        ip if !allowed(ip) => {
-            let why = "must be empty, 'None', or an address of the node's Services, 10.96.0.0/16";
-            out.invalid("spec.clusterIP", ip, why);
-        }
-        _ => {}
-    }
-    if all.len() > 1 {
-        out.invalid("spec.clusterIPs", all.to_vec(), "may only hold up to 1 values: the node has IPv4 only");
-    }
-    if all.first().is_some_and(|first| first != ip) {
-        out.invalid("spec.clusterIPs", all.to_vec(), "first value must match `clusterIP`");
-    }
-    if spec.ip_families.as_ref().is_some_and(|f| f.len() > 1) {
-        out.duplicate("spec.ipFamilies[1]", "IPv4");
     }
 }
 
@@ -141,7 +108,7 @@ fn peers(peers: Option<&[NetworkPolicyPeer]>, field: &str, out: &mut Causes) {
         for (j, e) in block.except.iter().flatten().enumerate() {
             let at = format!("{here}.ipBlock.except[{j}]");
             if let Some(inner) = cidr(e, at.clone(), out)
-                && (inner.1 <= net.1 || masked(inner.0, net.1) != net.0)
+                && !inner.within(&net)
             {
                 out.invalid(at, e.as_str(), "must be a strict subset of `cidr`");
             }
@@ -149,26 +116,41 @@ fn peers(peers: Option<&[NetworkPolicyPeer]>, field: &str, out: &mut Causes) {
     }
 }
 
-fn cidr(text: &str, field: String, out: &mut Causes) -> Option<(u32, u32)> {
+/// An address block.
+struct Cidr {
+    v4: bool,
+    /// The address in the first bits, those after the prefix 0.
+    bits: u128,
+    len: u8,
+}
+
+impl Cidr {
+    fn parse(text: &str) -> Option<Self> {
+        let (ip, len) = text.split_once('/')?;
+        let (bits, max) = match ip.parse().ok()? {
+            IpAddr::V4(ip) => (u128::from(ip.to_bits()) << 96, 32),
+            IpAddr::V6(ip) => (ip.to_bits(), 128),
+        };
+        let len = len.parse().ok().filter(|len| *len <= max)?;
+        Some(Self { v4: max == 32, bits: prefix(bits, len), len })
+    }
+
+    /// Is it a part of the other, and not all of it?
+    fn within(&self, other: &Self) -> bool {
+        self.v4 == other.v4 && self.len > other.len && prefix(self.bits, other.len) == other.bits
+    }
+}
+
+fn cidr(text: &str, field: String, out: &mut Causes) -> Option<Cidr> {
     if text.is_empty() {
         out.required(field, "");
         return None;
     }
-    let parsed = text.split_once('/').and_then(|(ip, bits)| {
-        let ip: IpAddr = ip.parse().ok()?;
-        let bits = bits.parse::<u32>().ok().filter(|b| *b <= if ip.is_ipv4() { 32 } else { 128 })?;
-        Some((ip, bits))
-    });
-    match parsed {
-        Some((IpAddr::V4(ip), bits)) => return Some((masked(ip.to_bits(), bits), bits)),
-        Some((IpAddr::V6(_), _)) => out.invalid(field, text, "not supported on this node: pods have IPv4 only"),
-        None => out.invalid(field, text, "must be a valid CIDR value, (e.g. 10.9.8.0/24)"),
+    let parsed = Cidr::parse(text);
+    if parsed.is_none() {
+        out.invalid(field, text, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
     }
-    None
-}
-
-fn masked(ip: u32, bits: u32) -> u32 {
-    ip & u32::MAX.checked_shl(32 - bits).unwrap_or(0)
+    parsed
 }
 
 fn policy_ports(ports: Option<&[NetworkPolicyPort]>, field: &str, out: &mut Causes) {

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 use skerry_machinery::Kind;
 
+use super::families;
 use crate::cause::Causes;
 
 const IMMUTABLE: &str = "field is immutable";
@@ -41,13 +42,7 @@ pub(crate) fn update(kind: &Kind, new: &Value, old: &Value, out: &mut Causes) {
             }
             frozen_data(new, old, out);
         }
-        ("", "Service") => {
-            let ip = |v: &Value| v["spec"]["clusterIP"].as_str().unwrap_or("").to_owned();
-            let (now, before) = (ip(new), ip(old));
-            if !before.is_empty() && now != before {
-                out.invalid("spec.clusterIPs[0]", new["spec"]["clusterIPs"].clone(), "may not change once set");
-            }
-        }
+        ("", "Service") => families::update(&new["spec"], &old["spec"], out),
         ("storage.k8s.io", "StorageClass") => {
             fixed(new, old, &["/provisioner", "/reclaimPolicy", "/volumeBindingMode"], out);
         }

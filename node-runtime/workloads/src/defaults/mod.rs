@@ -7,6 +7,7 @@
 mod apps;
 mod batch;
 mod config;
+mod families;
 mod network;
 mod pod;
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{child, items, put, set, text};
+use super::{child, families, items, set, text};
 
 /// How long a client stays with one pod, in seconds.
 const AFFINITY_SECS: i64 = 10_800;
@@ -10,9 +10,8 @@ const AFFINITY_SECS: i64 = 10_800;
 pub(super) fn service(object: &mut Value, old: Option<&Value>) {
     let spec = child(object, "spec");
     set(spec, "type", "ClusterIP");
-    if let Some(old) = old.and_then(|o| o.get("spec")) {
-        keep_allocated(spec, old);
-    }
+    let old = old.and_then(|o| o.get("spec")).unwrap_or(&Value::Null);
+    keep_node_ports(spec, old);
     set(spec, "sessionAffinity", "None");
     if text(spec, "sessionAffinity") == "ClientIP" {
         set(child(child(spec, "sessionAffinityConfig"), "clientIP"), "timeoutSeconds", AFFINITY_SECS);
@@ -27,21 +26,12 @@ pub(super) fn service(object: &mut Value, old: Option<&Value>) {
     if text(spec, "type") == "NodePort" {
         set(spec, "externalTrafficPolicy", "Cluster");
     }
-    set(spec, "ipFamilies", json!(["IPv4"]));
-    set(spec, "ipFamilyPolicy", "SingleStack");
-    let ip = text(spec, "clusterIP").to_owned();
-    if !ip.is_empty() {
-        set(spec, "clusterIPs", json!([ip]));
-    }
+    families::apply(spec, old);
 }
 
-/// What the node gave the Service stays if the client does not mention it, and
-/// goes if the new type has no use for it.
-fn keep_allocated(spec: &mut Value, old: &Value) {
-    let ip = text(old, "clusterIP");
-    if !ip.is_empty() && text(spec, "clusterIP").is_empty() {
-        put(spec, "clusterIP", ip);
-    }
+/// Ports that the node gave stay if the client does not mention them, and go
+/// if the new type has no use for them.
+fn keep_node_ports(spec: &mut Value, old: &Value) {
     let node_port = text(spec, "type") == "NodePort";
     let had = text(old, "type") == "NodePort";
     let same = |port: &Value, o: &Value| {
