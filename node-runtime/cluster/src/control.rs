@@ -70,7 +70,7 @@ impl Control {
     pub(crate) fn new(config: &Config, node: &str, registry: Registry, baked: Arc<Baked>) -> Self {
         Self {
             facts: Facts::read(node, &baked.node),
-            images: Images::open(config, &baked.node.apps),
+            images: Images::open(config, &baked.node),
             present: BTreeMap::new(),
             claims: Claims::new(&config.volumes_dir),
             registry,
