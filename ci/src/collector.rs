@@ -30,7 +30,8 @@ pub struct Item {
     pub body: String,
 }
 
-/// A running endpoint. It ends with the process.
+/// A running endpoint; what is sent again under the same name is taken and kept
+/// once. It ends with the process.
 #[derive(Debug, Clone)]
 pub struct Collector {
     items: Arc<Mutex<Vec<Item>>>,
@@ -113,7 +114,11 @@ fn serve(stream: TcpStream, items: &Mutex<Vec<Item>>) -> std::io::Result<()> {
     let mut body = vec![0; std::cmp::min(length, ITEM_BYTES_MAX)];
     reader.read_exact(&mut body)?;
     let item = Item { name, body: String::from_utf8_lossy(&body).into_owned() };
-    items.lock().unwrap_or_else(PoisonError::into_inner).push(item);
+    let mut items = items.lock().unwrap_or_else(PoisonError::into_inner);
+    if !items.iter().any(|i| i.name == item.name) {
+        items.push(item);
+    }
+    drop(items);
     reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 }
 
@@ -128,7 +133,7 @@ mod tests {
         let mut broken = TcpStream::connect((Ipv4Addr::LOCALHOST, collector.port)).unwrap();
         broken.write_all(b"POST /000001 HTTP/1.1\r\nContent-Length: 9\r\n\r\nhal").unwrap();
         drop(broken);
-        for (name, body) in [("000001", "whole"), ("000002", "")] {
+        for (name, body) in [("000001", "whole"), ("000002", ""), ("000001", "again")] {
             let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, collector.port)).unwrap();
             write!(stream, "POST /{name} HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
             let mut answer = String::new();

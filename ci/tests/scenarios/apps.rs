@@ -9,9 +9,9 @@ use std::{
 
 use skerry_ci::{
     apps::{SiteRegistry, pack_busybox, pack_redis},
-    collector::Collector,
+    collector::{Collector, Item},
     fixture::Fixture,
-    kubectl::Kubectl,
+    kubectl::{Forward, Kubectl},
     node::{BOOT_MAX, Node, UPDATE_MAX},
     product::Variant,
     redis::Redis,
@@ -106,8 +106,9 @@ impl Site {
         self.apply(include_str!("manifests/tool.yaml"));
         self.data();
         let k = &self.kubectl;
-        let events = k.until(&["get", "events"], |t| t.contains("Pulled"));
-        assert!(events.contains(&format!("{}/redis:7", self.registry)), "{events}");
+        let pulled = format!("Successfully pulled image \"{}/redis:7\"", self.registry);
+        let events = k.until(&["get", "events"], |t| t.contains(&pulled));
+        assert!(!events.contains("Error: pulling"), "{events}");
         k.until(&["get", "statefulset", "redis"], |t| t.contains("1/1"));
         self.offline_ready();
         k.until(&["get", "pod", "-n", "tool", "tool"], |t| t.contains("1/1"));
@@ -116,8 +117,7 @@ impl Site {
     /// Every key that redis ever confirmed is there; one more is written.
     fn data(&mut self) {
         self.kubectl.until(&["get", "pod", "redis-0"], |t| t.contains("1/1"));
-        let forward = self.kubectl.forward("service/cache", 6379).unwrap();
-        let mut redis = Redis::connect(forward.port).unwrap();
+        let (_forward, mut redis) = self.redis();
         for n in 0..self.written {
             let value = redis.command(&["GET", &format!("key-{n}")]).unwrap();
             assert_eq!(value, Some(format!("value {n}")), "of {} keys", self.written);
@@ -126,6 +126,22 @@ impl Site {
         let n = self.written;
         redis.command(&["SET", &format!("key-{n}"), &format!("value {n}")]).unwrap();
         self.written += 1;
+    }
+
+    /// Through `kubectl port-forward`; a node that is coming up may break off.
+    fn redis(&self) -> (Forward, Redis) {
+        let started = Instant::now();
+        loop {
+            let connected = self.kubectl.forward("service/cache", 6379).and_then(|forward| {
+                let mut redis = Redis::connect(forward.port)?;
+                redis.command(&["PING"])?;
+                Ok((forward, redis))
+            });
+            match connected {
+                Ok(both) => return both,
+                Err(error) => assert!(started.elapsed() < BOOT_MAX, "{error:#}"),
+            }
+        }
     }
 
     fn offline_ready(&self) {
@@ -147,7 +163,7 @@ impl Site {
     fn kill(&mut self) {
         self.tool(&["killall", "-9", "redis-server"]);
         let restarts = ["get", "pod", "redis-0", "-o", "jsonpath={.status.containerStatuses[0].restartCount}"];
-        self.kubectl.until(&restarts, |t| t == "1");
+        self.kubectl.until(&restarts, |t| t != "0");
         self.data();
         let uid = ["get", "pod", "redis-0", "-o", "jsonpath={.metadata.uid}"];
         let before = self.kubectl.run(&uid).unwrap();
@@ -169,7 +185,7 @@ impl Site {
 
         self.fork_bomb();
         self.logger();
-        assert!(!self.collector.items().is_empty(), "no reading came yet");
+        self.arrived(1);
     }
 
     fn fork_bomb(&mut self) {
@@ -243,10 +259,11 @@ impl Site {
         self.kubectl.until(&logs, |t| t.matches("stays queued").count() >= QUEUED_MIN);
         assert_eq!(self.collector.items().len(), before, "the link is not cut");
         drop(cut);
-        self.drained(before + QUEUED_MIN);
+        self.arrived(before + QUEUED_MIN);
     }
 
-    fn drained(&self, least: usize) {
+    /// So many readings at least, every one once and in order.
+    fn arrived(&self, least: usize) {
         let started = Instant::now();
         while self.collector.items().len() < least {
             assert!(started.elapsed() < BOOT_MAX, "only {:?} came", self.collector.items());
@@ -254,13 +271,9 @@ impl Site {
         }
         let items = self.collector.items();
         println!("{} readings came", items.len());
-        for (i, item) in items.iter().enumerate() {
-            let number = i + 1;
-            assert_eq!(
-                (item.name.as_str(), item.body.trim()),
-                (&*format!("{number:06}"), &*format!("reading {number}")),
-                "{items:?}"
-            );
+        for (number, item) in (1..).zip(&items) {
+            let wanted = Item { name: format!("{number:06}"), body: format!("reading {number}\n") };
+            assert_eq!(*item, wanted, "{items:?}");
         }
     }
 }

@@ -147,3 +147,29 @@ impl Memory {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{
+        desired::Waiting,
+        testing::{deployment, desired},
+    };
+
+    #[test]
+    fn what_is_being_made_is_no_failure_and_each_reason_is_told_once() {
+        let mut memory = Memory::default();
+        let mut wanted = desired(&deployment("web", 1, "Recreate", "1"));
+        let mut told = |reason: &str| {
+            let pod = wanted.pods.values_mut().next().unwrap();
+            pod.containers[0].waiting = Some(Waiting { reason: reason.into(), message: format!("{reason}.") });
+            memory.tell_waiting(&wanted);
+            memory.tell_waiting(&wanted);
+            std::mem::take(&mut memory.outbox).into_iter().map(|e| e.reason).collect::<Vec<_>>()
+        };
+        assert_eq!(told(CREATING), [""; 0]);
+        assert_eq!(told("ErrImageNeverPull"), ["ErrImagePull"]);
+        assert_eq!(told("CreateContainerConfigError"), ["Failed"]);
+    }
+}
