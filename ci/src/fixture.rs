@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     http,
     node::Node,
-    product::{Product, Variant, copy_folder},
+    product::{Product, Variant, copy_folder, registry_port},
     server::{Rate, UpdateServer},
     tools::Tools,
 };
@@ -57,8 +57,7 @@ impl Fixture {
             Some(mark) if mark.inputs == inputs => mark,
             _ => build(&tools, &shared, inputs)?,
         };
-        let url = format!("http://{}:{}/", skerry::deliver::vm::HOST_FROM_GUEST, mark.port);
-        Ok(Fixture { product: Product::open(&tools, &shared, &url), dir, port: mark.port })
+        Ok(Fixture { product: Product::open(&tools, &shared, mark.port), dir, port: mark.port })
     }
 
     /// A folder of a scenario, emptied.
@@ -77,6 +76,11 @@ impl Fixture {
     /// Port on which the nodes look for updates.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Port from which the nodes may pull images without TLS.
+    pub fn registry_port(&self) -> u16 {
+        registry_port(self.port)
     }
 
     /// A node with the first release.

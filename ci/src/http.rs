@@ -50,15 +50,14 @@ pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-/// A free port below the range from which the system hands ports out: it stays
-/// free for long, so that it can be baked into images.
+/// A free port below the range from which the system hands ports out, with the
+/// one after it: they stay free for long, so that they can be baked into images.
 ///
 /// # Errors
 /// If all are taken.
 pub fn lasting_port() -> Result<u16> {
-    (18080..18980)
-        .find(|p| TcpListener::bind((Ipv4Addr::LOCALHOST, *p)).is_ok())
-        .context("ports 18080 to 18979 are all taken")
+    let free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    (18080..18980).step_by(2).find(|p| free(*p) && free(p + 1)).context("ports 18080 to 18979 are all taken")
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 //! tests. It calls the real `skerry` program as a user would, boots its images
 //! under QEMU, serves updates with a real web server, and breaks things.
 
+pub mod apps;
 pub mod bench;
+pub mod collector;
 pub mod demo;
 pub mod disk;
 pub mod faults;
@@ -12,5 +14,6 @@ pub mod kubectl;
 pub mod node;
 pub mod product;
 pub mod random;
+pub mod redis;
 pub mod server;
 pub mod tools;

@@ -19,6 +19,11 @@ pub const BOARD: &str = "x86_64-uefi";
 /// Channel of all releases.
 pub const CHANNEL: &str = "stable";
 
+/// Port of the registry of a site whose update server is on `port`.
+pub fn registry_port(port: u16) -> u16 {
+    port + 1
+}
+
 /// Option of `skerry lock` that its error names for mirrors that stand still.
 const ALLOW_EXPIRED: &str = "--allow-expired";
 
@@ -107,7 +112,7 @@ impl Variant {
 pub struct Product {
     tools: Tools,
     dir: PathBuf,
-    update_url: String,
+    port: u16,
 }
 
 /// A built release.
@@ -147,16 +152,14 @@ pub fn release(dir: &Path) -> Result<Release> {
 }
 
 impl Product {
-    /// A product whose nodes ask `127.0.0.1:port` of the host for updates.
-    /// Makes its keys.
+    /// A product whose nodes ask `127.0.0.1:port` of the host for updates, and
+    /// may pull from a registry at [`registry_port`]. Makes its keys.
     ///
     /// # Errors
     /// If the keys cannot be made.
     pub fn create(tools: &Tools, dir: &Path, port: u16) -> Result<Self> {
         std::fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
-        let host = skerry::deliver::vm::HOST_FROM_GUEST;
-        let product =
-            Product { tools: tools.clone(), dir: dir.to_owned(), update_url: format!("http://{host}:{port}/") };
+        let product = Product::open(tools, dir, port);
         product.tools.skerry(["keys".as_ref(), "init".as_ref(), "--dir".as_ref(), product.keys().as_os_str()])?;
         let token = product.token();
         let args = ["keys", "token", "--user", "ci", "--role", "admin", "--out"].map(AsRef::<OsStr>::as_ref);
@@ -185,7 +188,7 @@ impl Product {
         std::fs::copy(self.keys().join("root.json"), dir.join("root.json")).context("copying the TUF root")?;
         let text = std::fs::read_to_string(source.join("demo.toml")).context("reading the demo's image spec")?;
         let spec = dir.join("demo.toml");
-        std::fs::write(&spec, rewrite(&text, variant, &self.update_url, &self.token_sha256()?)?)
+        std::fs::write(&spec, rewrite(&text, variant, self.port, &self.token_sha256()?)?)
             .with_context(|| format!("writing {}", spec.display()))?;
         // A lock that was refreshed for one release serves the others too.
         let lock = [self.dir.join("demo.lock"), source.join("demo.lock")].into_iter().find(|l| l.is_file());
@@ -320,8 +323,8 @@ impl Product {
     }
 
     /// A product that [`create`](Self::create) made before.
-    pub fn open(tools: &Tools, dir: &Path, update_url: &str) -> Self {
-        Product { tools: tools.clone(), dir: dir.to_owned(), update_url: update_url.to_owned() }
+    pub fn open(tools: &Tools, dir: &Path, port: u16) -> Self {
+        Product { tools: tools.clone(), dir: dir.to_owned(), port }
     }
 }
 
@@ -330,7 +333,7 @@ fn lock_is_stale(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Failed>().is_some_and(|f| f.code == Some(EXIT_NETWORK) && f.output.contains("skerry lock"))
 }
 
-fn rewrite(text: &str, variant: &Variant, url: &str, token_sha256: &str) -> Result<String> {
+fn rewrite(text: &str, variant: &Variant, port: u16, token_sha256: &str) -> Result<String> {
     let mut spec: Table = text.parse().context("reading the demo's image spec")?;
     spec.insert("version".into(), variant.version.into());
     spec.insert("sequence".into(), i64::from(variant.sequence).into());
@@ -339,7 +342,10 @@ fn rewrite(text: &str, variant: &Variant, url: &str, token_sha256: &str) -> Resu
             table.insert(key.into(), value);
         }
     };
-    section(&mut spec, "update", "url", url.into());
+    let host = skerry::deliver::vm::HOST_FROM_GUEST;
+    section(&mut spec, "update", "url", format!("http://{host}:{port}/").into());
+    let registry = format!("{host}:{}", registry_port(port));
+    section(&mut spec, "images", "plain_http", Value::Array(vec![registry.into()]));
     section(&mut spec, "update", "root", "root.json".into());
     section(&mut spec, "health", "timeout_secs", Value::Integer(variant.health_timeout_secs as i64));
     let token = [("user", "ci"), ("role", "admin"), ("sha256", token_sha256)];
@@ -382,10 +388,11 @@ mod tests {
         let good = [Variant::V1, Variant::V2];
         let bad = [Variant::V3_BROKEN, Variant::V3_PANIC, Variant::V2_FROZEN, Variant::V2_HANGING];
         for variant in good.into_iter().chain(bad) {
-            let out = rewrite(&text, &variant, "http://10.0.2.2:1234/", &"0".repeat(64)).unwrap();
+            let out = rewrite(&text, &variant, 1234, &"0".repeat(64)).unwrap();
             let spec: Table = out.parse().unwrap();
             assert_eq!(spec["sequence"].as_integer(), Some(i64::from(variant.sequence)));
             assert_eq!(spec["update"]["url"].as_str(), Some("http://10.0.2.2:1234/"));
+            assert_eq!(spec["images"]["plain_http"][0].as_str(), Some("10.0.2.2:1235"));
             assert_eq!(spec["update"]["root"].as_str(), Some("root.json"));
             let args = spec.get("kernel").map_or(0, |k| k["args"].as_array().unwrap().len());
             assert_eq!(args, variant.kernel_args.len());

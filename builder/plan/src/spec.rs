@@ -40,6 +40,9 @@ pub struct ImageSpec {
     /// The Kubernetes API of the node; not served if absent.
     #[serde(default)]
     pub api: Option<ApiSpec>,
+    /// Images that are not baked in.
+    #[serde(default)]
+    pub images: ImagesSpec,
     /// Sizes above which the build fails.
     #[serde(default)]
     pub limits: Limits,
@@ -212,6 +215,15 @@ pub struct TokenSpec {
     pub role: String,
     /// SHA-256 of the token, hex (`skerry keys token` makes both).
     pub sha256: String,
+}
+
+/// `[images]`: how the node pulls images that are not baked in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImagesSpec {
+    /// Registries without TLS, `HOST[:PORT]`. They never get a password.
+    #[serde(default)]
+    pub plain_http: Vec<String>,
 }
 
 /// `[limits]`: the build fails above these.

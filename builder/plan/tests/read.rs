@@ -39,6 +39,9 @@ image_mib_max = 50
 
 [kernel]
 args = ["quiet"]
+
+[images]
+plain_http = ["registry.lan:80", "[fd00::1]:5000"]
 "#;
 
 /// The good spec with one line replaced.
@@ -97,7 +100,7 @@ fn each_mistake_is_placed_and_explained() {
         (
             "manifests = \"manifests\"",
             "zzzzzzz = 1",
-            "harbour.toml:6:1: unknown key \"zzzzzzz\"; known keys: product, version, sequence, base, boards, manifests, packages, app, update, health, node, api, limits, kernel",
+            "harbour.toml:6:1: unknown key \"zzzzzzz\"; known keys: product, version, sequence, base, boards, manifests, packages, app, update, health, node, api, images, limits, kernel",
         ),
         (
             "layout = \"hello-layout\"",
@@ -133,6 +136,11 @@ fn each_mistake_is_placed_and_explained() {
             "status_listen = \"0.0.0.0:9180\"",
             "status_listen = \"9180\"",
             "harbour.toml:30:17: node.status_listen = \"9180\": must be ADDRESS:PORT, such as 0.0.0.0:9180 or [::]:9180",
+        ),
+        (
+            "\"registry.lan:80\", ",
+            "\"http://registry.lan\", ",
+            "harbour.toml:39:15: images.plain_http = \"http://registry.lan\": must be HOST or HOST:PORT, such as registry.lan:5000, in lower case",
         ),
         (
             "args = [\"quiet\"]",

@@ -18,13 +18,13 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum AppCommand {
-    /// Pack a static program into an OCI image layout without anything else
+    /// Pack a program into an OCI image layout without anything else
     Pack(PackArgs),
 }
 
 #[derive(Debug, clap::Args)]
 struct PackArgs {
-    /// Static program
+    /// Program; a static one, or give --root
     #[arg(value_name = "PROGRAM")]
     program: PathBuf,
     /// Folder of the layout; replaced if it is one
@@ -54,12 +54,19 @@ struct PackArgs {
     /// CA certificates (PEM) to pack
     #[arg(long, value_name = "FILE")]
     ca_bundle: Option<PathBuf>,
+    /// Folder of an unpacked system, such as Debian packages after `dpkg -x`:
+    /// the loader and the libraries that the programs need are packed from there
+    #[arg(long, value_name = "FOLDER")]
+    root: Option<PathBuf>,
+    /// Another program to pack, under its file name; repeatable
+    #[arg(long, value_name = "PROGRAM")]
+    with: Vec<PathBuf>,
 }
 
 /// Run the command.
 ///
 /// # Errors
-/// If the program cannot run alone or the layout cannot be written.
+/// If a program cannot run in the image or the layout cannot be written.
 pub fn run(args: Args, ctx: &Ctx) -> anyhow::Result<()> {
     let AppCommand::Pack(args) = args.command;
     let name = match args.name {
@@ -78,6 +85,8 @@ pub fn run(args: Args, ctx: &Ctx) -> anyhow::Result<()> {
         labels: args.label,
         ports: args.port,
         ca_bundle,
+        root: args.root,
+        with: args.with,
     };
     let step = ctx.progress.start("pack", None, "bytes");
     let packed = pack(&args.program, &args.out, &config)?;

@@ -1,9 +1,10 @@
-//! A distroless OCI image from one program: an OCI image layout
-//! (image-spec v1.1) with one layer that holds the program, `/etc/passwd` and
-//! `/etc/group`, and nothing else. The same input gives the same bytes.
+//! A distroless OCI image from a program: an OCI image layout (image-spec v1.1)
+//! with one layer that holds the program, what it needs to be loaded,
+//! `/etc/passwd` and `/etc/group`, and nothing else. The same input gives the
+//! same bytes.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
     io::Write,
     path::{Path, PathBuf},
 };
@@ -15,6 +16,8 @@ use oci_spec::image::{
 };
 use sha2::{Digest, Sha256};
 use skerry_plan::board::Arch;
+
+use super::app_libraries::libraries;
 
 /// Why an image could not be packed.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +41,9 @@ pub enum PackError {
         /// What is wrong, and what would do.
         problem: String,
     },
+    /// Libraries are missing.
+    #[error("{0}")]
+    Libraries(String),
     /// The output folder holds something else.
     #[error("{0} is there and is no OCI image layout; give an empty or new folder")]
     Occupied(PathBuf),
@@ -71,6 +77,11 @@ pub struct PackConfig {
     pub ports: Vec<u16>,
     /// CA certificates (PEM) to put at `/etc/ssl/certs/ca-certificates.crt`.
     pub ca_bundle: Option<Vec<u8>>,
+    /// Folder of an unpacked system with the loader and libraries of dynamic
+    /// programs; `None`: programs must be static.
+    pub root: Option<PathBuf>,
+    /// Further programs, `/usr/bin/NAME` with the names of their files.
+    pub with: Vec<PathBuf>,
 }
 
 /// What came out.
@@ -87,9 +98,7 @@ pub struct Packed {
 /// # Errors
 /// If the program cannot run alone, or a file cannot be written.
 pub fn pack(program: &Path, out: &Path, config: &PackConfig) -> Result<Packed, PackError> {
-    let bytes = std::fs::read(program).map_err(io("read", program))?;
-    check_program(&bytes, config.arch).map_err(|problem| PackError::Program { path: program.to_owned(), problem })?;
-    let tar = layer(&bytes, config).map_err(io("pack", program))?;
+    let tar = layer(files(program, config)?).map_err(io("pack", program))?;
     let layer = gzip(&tar).map_err(io("compress", program))?;
 
     if out.exists()
@@ -141,11 +150,42 @@ pub fn pack(program: &Path, out: &Path, config: &PackConfig) -> Result<Packed, P
     Ok(Packed { manifest_digest, size_bytes })
 }
 
-/// Static, and for the right machine.
-fn check_program(bytes: &[u8], arch: Arch) -> Result<(), String> {
+/// A file of the image: mode and content.
+type File = (u32, Vec<u8>);
+
+/// Everything in the image by its path.
+fn files(program: &Path, config: &PackConfig) -> Result<BTreeMap<String, File>, PackError> {
+    let file_name = |p: &PathBuf| p.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let others = config.with.iter().map(|p| (file_name(p), p.as_path()));
+    let mut programs = Vec::new();
+    for (name, path) in std::iter::once((config.name.clone(), program)).chain(others) {
+        let bytes = std::fs::read(path).map_err(io("read", path))?;
+        check_program(&bytes, config).map_err(|problem| PackError::Program { path: path.to_owned(), problem })?;
+        programs.push((name, bytes));
+    }
+    let (uid, gid) = config.user;
+    let passwd = format!("root:x:0:0:root:/:/nonexistent\nnonroot:x:{uid}:{gid}:nonroot:/:/nonexistent\n");
+    let group = format!("root:x:0:\nnonroot:x:{gid}:\n");
+    let mut files = BTreeMap::from([
+        ("etc/passwd".to_owned(), (0o644, passwd.into_bytes())),
+        ("etc/group".to_owned(), (0o644, group.into_bytes())),
+    ]);
+    if let Some(bundle) = &config.ca_bundle {
+        files.insert("etc/ssl/certs/ca-certificates.crt".into(), (0o644, bundle.clone()));
+    }
+    if let Some(root) = &config.root {
+        let found = libraries(&programs, root, config.arch).map_err(PackError::Libraries)?;
+        files.extend(found.into_iter().map(|(path, bytes)| (path, (0o755, bytes))));
+    }
+    files.extend(programs.into_iter().map(|(name, bytes)| (format!("usr/bin/{name}"), (0o755, bytes))));
+    Ok(files)
+}
+
+/// For the right machine, and static if there are no libraries to be had.
+fn check_program(bytes: &[u8], config: &PackConfig) -> Result<(), String> {
     use object::{Architecture, Object, read::elf::ElfFile64};
     let elf = ElfFile64::<object::Endianness>::parse(bytes).map_err(|e| format!("is no 64-bit ELF program: {e}"))?;
-    let want = match arch {
+    let want = match config.arch {
         Arch::X86_64 => Architecture::X86_64,
         Arch::Aarch64 => Architecture::Aarch64,
     };
@@ -159,33 +199,24 @@ fn check_program(bytes: &[u8], arch: Arch) -> Result<(), String> {
         use object::read::elf::ProgramHeader;
         h.p_type(elf.endian()) == object::elf::PT_INTERP
     });
-    if interpreter {
+    if interpreter && config.root.is_none() {
         return Err("needs a dynamic loader, which the image does not hold; build it static, \
-             for example with --target x86_64-unknown-linux-musl"
+             for example with --target x86_64-unknown-linux-musl, or give the folder of its libraries with --root"
             .into());
     }
     Ok(())
 }
 
-fn layer(program: &[u8], config: &PackConfig) -> std::io::Result<Vec<u8>> {
-    let (uid, gid) = config.user;
-    let passwd = format!("root:x:0:0:root:/:/nonexistent\nnonroot:x:{uid}:{gid}:nonroot:/:/nonexistent\n");
-    let group = format!("root:x:0:\nnonroot:x:{gid}:\n");
+fn layer(files: BTreeMap<String, File>) -> std::io::Result<Vec<u8>> {
+    let parents = |path: &String| path.match_indices('/').map(|(at, _)| path[..=at].to_owned()).collect::<Vec<_>>();
+    let folders: BTreeSet<String> = files.keys().flat_map(parents).collect();
     let mut tar = tar::Builder::new(Vec::new());
-    let mut dirs = vec!["etc/", "usr/", "usr/bin/"];
-    if config.ca_bundle.is_some() {
-        dirs.extend(["etc/ssl/", "etc/ssl/certs/"]);
+    for folder in folders {
+        append(&mut tar, &folder, tar::EntryType::Directory, 0o755, &[])?;
     }
-    dirs.sort_unstable();
-    for dir in dirs {
-        append(&mut tar, dir, tar::EntryType::Directory, 0o755, &[])?;
+    for (path, (mode, bytes)) in files {
+        append(&mut tar, &path, tar::EntryType::Regular, mode, &bytes)?;
     }
-    append(&mut tar, "etc/group", tar::EntryType::Regular, 0o644, group.as_bytes())?;
-    append(&mut tar, "etc/passwd", tar::EntryType::Regular, 0o644, passwd.as_bytes())?;
-    if let Some(bundle) = &config.ca_bundle {
-        append(&mut tar, "etc/ssl/certs/ca-certificates.crt", tar::EntryType::Regular, 0o644, bundle)?;
-    }
-    append(&mut tar, &format!("usr/bin/{}", config.name), tar::EntryType::Regular, 0o755, program)?;
     tar.into_inner()
 }
 
@@ -316,6 +347,8 @@ mod tests {
             labels: (0..9).map(|i| (format!("l{i}"), format!("v{i}"))).collect(),
             ports: vec![8080],
             ca_bundle: Some(b"pem".to_vec()),
+            root: None,
+            with: vec![],
         }
     }
 
@@ -364,14 +397,18 @@ mod tests {
 
     #[test]
     fn the_layer_holds_the_program_and_two_users_with_epoch_mtimes() {
-        let tar = layer(b"program", &config()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("prog");
+        std::fs::write(&program, elf(62, 1)).unwrap();
+        let tar = layer(files(&program, &PackConfig { with: vec![program.clone()], ..config() }).unwrap()).unwrap();
         let mut archive = tar::Archive::new(&tar[..]);
         let mut seen = Vec::new();
         for entry in archive.entries().unwrap() {
             let mut entry = entry.unwrap();
             assert_eq!(entry.header().mtime().unwrap(), 0);
             let mut text = String::new();
-            entry.read_to_string(&mut text).unwrap();
+            // Programs are no text.
+            let _ = entry.read_to_string(&mut text);
             seen.push((entry.path().unwrap().display().to_string(), entry.header().mode().unwrap(), text.len()));
             if seen.last().unwrap().0 == "etc/passwd" {
                 assert!(text.contains("nonroot:x:65532:65532:"));
@@ -388,6 +425,7 @@ mod tests {
             "etc/passwd",
             "etc/ssl/certs/ca-certificates.crt",
             "usr/bin/hello",
+            "usr/bin/prog",
         ];
         assert_eq!(paths, want);
         assert_eq!(seen.last().unwrap().1, 0o755);
@@ -401,10 +439,12 @@ mod tests {
             (elf(62, 3), "dynamic loader"),
         ];
         for (bytes, want) in table {
-            let problem = check_program(&bytes, Arch::X86_64).unwrap_err();
+            let problem = check_program(&bytes, &config()).unwrap_err();
             assert!(problem.contains(want), "{problem}");
         }
-        check_program(&elf(62, 1), Arch::X86_64).unwrap();
+        check_program(&elf(62, 1), &config()).unwrap();
+        let root = Some("unpacked".into());
+        check_program(&elf(62, 3), &PackConfig { root, ..config() }).unwrap();
     }
 
     #[test]

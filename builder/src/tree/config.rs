@@ -3,7 +3,9 @@
 
 use skerry_formats::{
     Sequence, baked,
-    baked::{ApiConfig, ApiToken, BakedApp, HealthCheck, HealthConfig, NodeConfig, Reserved, UpdateConfig},
+    baked::{
+        ApiConfig, ApiToken, BakedApp, HealthCheck, HealthConfig, ImagesConfig, NodeConfig, Reserved, UpdateConfig,
+    },
     layout,
     versioned::Document as _,
 };
@@ -124,6 +126,7 @@ pub fn node_config(spec: &ImageSpec, board: &BoardSpec, apps: Vec<BakedApp>) -> 
         },
         status_listen: spec.node.status_listen.clone(),
         api: spec.api.as_ref().map(api_config),
+        images: ImagesConfig { plain_http: spec.images.plain_http.clone() },
         reserved: Reserved {
             memory_bytes: spec.node.reserved_memory_mib << 20,
             cpu_millis: spec.node.reserved_cpu_millis,

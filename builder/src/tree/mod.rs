@@ -5,7 +5,7 @@ pub mod app;
 pub mod config;
 pub mod elf;
 #[cfg(test)]
-mod elf_fixture;
+pub(crate) mod elf_fixture;
 pub mod error;
 pub mod lint;
 pub mod model;

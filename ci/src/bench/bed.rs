@@ -50,8 +50,7 @@ impl Bed {
         tools.cache = Some(work.join("cache"));
         let mark = std::fs::read(work.join(MARK)).ok().and_then(|b| serde_json::from_slice::<Mark>(&b).ok());
         if let (Some(Mark { port, cold_secs }), false) = (mark, fresh) {
-            let url = format!("http://{}:{port}/", skerry::deliver::vm::HOST_FROM_GUEST);
-            let product = Product::open(&tools, &work.join("product"), &url);
+            let product = Product::open(&tools, &work.join("product"), port);
             return Ok(Bed { work, tools, product, port, cold_secs });
         }
         if work.exists() {

@@ -1,6 +1,7 @@
 //! What a node must survive, tried on real images in virtual machines.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod apps;
 mod corruption;
 mod life;
 mod network;

@@ -17,8 +17,6 @@ pub struct Config {
     pub volumes_dir: PathBuf,
     /// Pulled images.
     pub images_dir: PathBuf,
-    /// Registries that are asked without TLS, `HOST:PORT`; loopback always is.
-    pub plain_http: Vec<String>,
     /// Status document of the updater.
     pub updater_status: PathBuf,
     /// SYSTEM, with the records of releases.
@@ -35,7 +33,6 @@ impl Default for Config {
             run_dir: "/run/skerry/kubernetes".into(),
             volumes_dir: "/var/lib/skerry/volumes".into(),
             images_dir: "/var/lib/skerry/images".into(),
-            plain_http: vec![],
             updater_status: layout::UPDATER_STATUS.into(),
             sysroot: layout::SYSROOT.into(),
             console: true,

@@ -72,7 +72,7 @@ impl Control {
     pub(crate) fn new(config: &Config, node: &str, registry: Registry, baked: Arc<Baked>) -> Self {
         Self {
             facts: Facts::read(node, &baked.node, config.kubelet.pod_cidrs()),
-            images: Images::open(config, &baked.node.apps),
+            images: Images::open(config, &baked.node),
             rollback: Rollback::default(),
             present: BTreeMap::new(),
             claims: Claims::new(&config.volumes_dir),

@@ -9,7 +9,7 @@ use std::{
 
 use k8s_openapi::api::core::v1 as core;
 use serde_json::Value;
-use skerry_formats::{Sha256Digest, baked::BakedApp};
+use skerry_formats::{Sha256Digest, baked::NodeConfig};
 use skerry_images::{
     Event, ImageState as Pulled, Keyring, PullPolicy, PulledImage, Puller, PullerHandle, Reference, Registry,
     RegistryOptions, Request, Sealing, Store, StoreOptions, by_image, pressure,
@@ -52,9 +52,9 @@ struct Pulling {
 impl Images {
     /// Open the store of pulled images. Without one, baked images run all the
     /// same.
-    pub(crate) fn open(config: &Config, apps: &[BakedApp]) -> Self {
+    pub(crate) fn open(config: &Config, node: &NodeConfig) -> Self {
         let options = StoreOptions { root: config.images_dir.clone(), ..StoreOptions::default() };
-        let registries = RegistryOptions { plain_http: config.plain_http.clone(), ..RegistryOptions::default() };
+        let registries = RegistryOptions { plain_http: node.images.plain_http.clone(), ..RegistryOptions::default() };
         let opened = Store::open(&options).map_err(anyhow::Error::from);
         let opened = opened.and_then(|store| Ok((store, Registry::new(&registries)?)));
         let pulled = match opened {
@@ -67,7 +67,7 @@ impl Images {
                 None
             }
         };
-        Self { baked: baked_images(apps), pulled, collected_at: Instant::now() }
+        Self { baked: baked_images(&node.apps), pulled, collected_at: Instant::now() }
     }
 
     /// Where the kubelet part finds root file systems.

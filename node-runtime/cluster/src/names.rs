@@ -23,6 +23,8 @@ const PORT: u16 = 53;
 /// The gateway's address is made by the kubelet part; until then, and after
 /// an error, it is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// Vain tries after which the log says so.
+const TELL_AFTER: u32 = 30;
 /// How often the node's own servers are read again.
 const REREAD: Duration = Duration::from_secs(30);
 
@@ -33,12 +35,13 @@ pub(crate) async fn serve(gateway: Ipv4Addr, store: Store) {
         Err(e) => return tracing::error!("no names for pods: {e}"),
     };
     let listening = async {
-        let mut told = false;
+        let mut tries = 0u32;
         loop {
-            if let Err(e) = server.serve(SocketAddr::new(gateway.into(), PORT)).await
-                && !std::mem::replace(&mut told, true)
-            {
-                tracing::debug!("name server at {gateway}: {e}");
+            if let Err(e) = server.serve(SocketAddr::new(gateway.into(), PORT)).await {
+                tries = tries.saturating_add(1);
+                if tries == TELL_AFTER {
+                    tracing::error!("pods have no name server at {gateway}: {e}");
+                }
             }
             tokio::time::sleep(RETRY).await;
         }

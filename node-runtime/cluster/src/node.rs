@@ -298,6 +298,7 @@ pub(crate) mod tests {
             health: HealthConfig { timeout_secs: 1, stable_secs: 1, checks: vec![] },
             status_listen: None,
             api: None,
+            images: Default::default(),
             reserved: Reserved { memory_bytes: 128 << 20, cpu_millis: 100 },
             apps: vec![],
         }

@@ -32,6 +32,9 @@ pub struct NodeConfig {
     /// The Kubernetes API; `None`: not served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<ApiConfig>,
+    /// Images that are not baked in.
+    #[serde(default, skip_serializing_if = "ImagesConfig::is_default")]
+    pub images: ImagesConfig,
     /// Node resources that workloads may not use.
     pub reserved: Reserved,
     /// Baked app images.
@@ -62,6 +65,21 @@ pub struct ApiToken {
     pub role: String,
     /// SHA-256 of the token, hex.
     pub sha256: String,
+}
+
+/// How images that are not baked in are pulled.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImagesConfig {
+    /// Registries beside those on the node itself that are spoken to without
+    /// TLS, `HOST[:PORT]`.
+    #[serde(default)]
+    pub plain_http: Vec<String>,
+}
+
+impl ImagesConfig {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Update source and rhythm.

@@ -83,6 +83,7 @@ fn node_config() -> NodeConfig {
         },
         status_listen: Some("0.0.0.0:9180".into()),
         api: None,
+        images: ImagesConfig::default(),
         reserved: Reserved { memory_bytes: 160 << 20, cpu_millis: 100 },
         apps: vec![BakedApp {
             name: "hello".into(),

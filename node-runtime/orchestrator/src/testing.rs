@@ -21,6 +21,7 @@ pub(crate) fn node_config() -> NodeConfig {
         health: HealthConfig { timeout_secs: 60, stable_secs: 5, checks: vec![] },
         status_listen: None,
         api: None,
+        images: Default::default(),
         reserved: Reserved { memory_bytes: 0, cpu_millis: 0 },
         apps: vec![BakedApp {
             name: "hello".into(),

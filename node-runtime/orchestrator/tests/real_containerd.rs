@@ -230,6 +230,7 @@ fn node_config() -> NodeConfig {
         health: HealthConfig { timeout_secs: 60, stable_secs: 5, checks: vec![] },
         status_listen: None,
         api: None,
+        images: Default::default(),
         reserved: Reserved { memory_bytes: 0, cpu_millis: 0 },
         apps: vec![BakedApp {
             name: "web".into(),

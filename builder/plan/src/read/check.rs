@@ -139,6 +139,19 @@ pub(crate) fn image(s: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// A registry, as image references name it.
+pub(crate) fn registry(s: &str) -> Result<(), String> {
+    let host = match s.rsplit_once(':') {
+        Some((host, port)) if port.parse::<u16>().is_ok() => host,
+        _ => s,
+    };
+    if url::Url::parse(&format!("http://{host}/")).is_ok_and(|u| u.host_str() == Some(host)) {
+        Ok(())
+    } else {
+        Err("must be HOST or HOST:PORT, such as registry.lan:5000, in lower case".into())
+    }
+}
+
 /// `x86_64` or `aarch64`.
 pub(crate) fn arch(s: &str) -> Result<(), String> {
     if matches!(s, "x86_64" | "aarch64") { Ok(()) } else { Err("must be x86_64 or aarch64".into()) }

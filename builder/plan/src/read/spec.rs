@@ -24,6 +24,7 @@ const FIELDS: &[Field] = &[
     may("health", Type::Table(HEALTH)),
     may("node", Type::Table(NODE)),
     may("api", Type::Table(API)),
+    may("images", Type::Table(IMAGES)),
     may("limits", Type::Table(LIMITS)),
     may("kernel", Type::Table(KERNEL)),
 ];
@@ -75,6 +76,8 @@ const TOKEN: &[Field] = &[
     must("sha256", Type::Str(check::sha256)),
 ];
 
+const IMAGES: &[Field] = &[may("plain_http", Type::List(check::registry))];
+
 const LIMITS: &[Field] =
     &[may("image_mib_max", Type::Int(1, 1 << 20)), may("installed_mib_max", Type::Int(1, 1 << 20))];
 
@@ -95,6 +98,7 @@ pub fn parse(file: &str, text: &str) -> Result<ImageSpec, Vec<Problem>> {
         unique(spec.apps.iter().map(|a| a.name.as_str()), "app", "name", doc, report);
         unique(spec.apps.iter().map(|a| a.image.as_str()), "app", "image", doc, report);
         health(spec, doc, report);
+        doubled(&spec.images.plain_http, &["images", "plain_http"], doc, report);
     })
 }
 

@@ -200,9 +200,14 @@ fn connect(endpoint: Endpoint, socket: &Path) -> Channel {
 
 fn task_state(p: &containerd_client::types::v1::Process) -> Task {
     match p.status() {
-        TaskStatus::Running | TaskStatus::Paused | TaskStatus::Pausing => Task::Running { pid: p.pid },
+        // Unknown: its shim did not answer in time, as happens on a busy box.
+        // Tasks without a shim are not listed at all. Taken for gone, it would
+        // be ended and started again.
+        TaskStatus::Running | TaskStatus::Paused | TaskStatus::Pausing | TaskStatus::Unknown => {
+            Task::Running { pid: p.pid }
+        }
         TaskStatus::Stopped => Task::Stopped { code: p.exit_status, at: p.exited_at.and_then(system_time) },
-        TaskStatus::Created | TaskStatus::Unknown => Task::None,
+        TaskStatus::Created => Task::None,
     }
 }
 
@@ -280,5 +285,20 @@ impl Runtime for Client {
             Err(s) if s.code() == Code::NotFound => Ok(()),
             other => other.map(|_| ()).map_err(self.error("delete", id)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_that_does_not_answer_in_time_is_not_taken_for_gone() {
+        let task = |status: TaskStatus, pid| {
+            task_state(&containerd_client::types::v1::Process { status: status.into(), pid, ..Default::default() })
+        };
+        assert_eq!(task(TaskStatus::Running, 7), Task::Running { pid: 7 });
+        assert_eq!(task(TaskStatus::Unknown, 0), Task::Running { pid: 0 });
+        assert_eq!(task(TaskStatus::Created, 7), Task::None);
     }
 }

@@ -7,7 +7,7 @@ use k8s_openapi::{api::core::v1 as core, apimachinery::pkg::util::intstr::IntOrS
 use skerry_workloads::quantity;
 
 use super::{
-    Check, Container, Hook, HttpGet, Pod, Probe, Resources, Role, Seccomp, VolumeMount, Waiting, environment,
+    CREATING, Check, Container, Hook, HttpGet, Pod, Probe, Resources, Role, Seccomp, VolumeMount, Waiting, environment,
     pods::Sources,
 };
 use crate::input::{Image, ImageState};
@@ -95,7 +95,7 @@ fn image<'a>(reference: &str, policy: Option<&str>, sources: &Sources<'a>) -> Re
     let waiting = |reason: &str, message: String| Err(Waiting { reason: reason.into(), message });
     match sources.images.get(reference) {
         Some(ImageState::Present(image)) => Ok(image),
-        Some(ImageState::Pulling) => waiting("ContainerCreating", format!("pulling image \"{reference}\"")),
+        Some(ImageState::Pulling) => waiting(CREATING, format!("pulling image \"{reference}\"")),
         Some(ImageState::Failed { reason, message }) => waiting(reason, message.clone()),
         None if policy == Some("Never") => {
             let text = format!("Container image \"{reference}\" is not present with pull policy of Never");

@@ -140,6 +140,9 @@ pub enum Role {
     Main,
 }
 
+/// Reason of what is no failure: the container is being made.
+pub const CREATING: &str = "ContainerCreating";
+
 /// Why a container cannot start yet, in Kubernetes' words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use k8s_openapi::api::core::v1 as core;
 
 use crate::{
-    desired::{Desired, Pod},
+    desired::{CREATING, Desired, Pod},
     input::{Event, Input},
     network::Ruleset,
     observed::{Exit, Failure, Stopping, failure_key},
@@ -130,10 +130,10 @@ impl Memory {
             let mut all: Vec<(Option<&str>, &'static str, &str)> = vec![];
             all.extend(pod.volumes_missing.as_deref().map(|m| (None, "FailedMount", m)));
             all.extend(pod.containers.iter().filter_map(|c| {
-                Some((Some(c.name.as_str()), c.waiting.as_ref()?)).map(|(name, w)| {
-                    let pull = w.reason.starts_with("ErrImage") || w.reason == "ImagePullBackOff";
-                    (name, if pull { "ErrImagePull" } else { "Failed" }, w.message.as_str())
-                })
+                // An image on its way is no failure; who pulls it tells of it.
+                let w = c.waiting.as_ref().filter(|w| w.reason != CREATING)?;
+                let pull = w.reason.starts_with("ErrImage") || w.reason == "ImagePullBackOff";
+                Some((Some(c.name.as_str()), if pull { "ErrImagePull" } else { "Failed" }, w.message.as_str()))
             }));
             for (container, reason, message) in all {
                 let key = failure_key(&pod.uid, container);
@@ -145,5 +145,31 @@ impl Memory {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{
+        desired::Waiting,
+        testing::{deployment, desired},
+    };
+
+    #[test]
+    fn what_is_being_made_is_no_failure_and_each_reason_is_told_once() {
+        let mut memory = Memory::default();
+        let mut wanted = desired(&deployment("web", 1, "Recreate", "1"));
+        let mut told = |reason: &str| {
+            let pod = wanted.pods.values_mut().next().unwrap();
+            pod.containers[0].waiting = Some(Waiting { reason: reason.into(), message: format!("{reason}.") });
+            memory.tell_waiting(&wanted);
+            memory.tell_waiting(&wanted);
+            std::mem::take(&mut memory.outbox).into_iter().map(|e| e.reason).collect::<Vec<_>>()
+        };
+        assert_eq!(told(CREATING), [""; 0]);
+        assert_eq!(told("ErrImageNeverPull"), ["ErrImagePull"]);
+        assert_eq!(told("CreateContainerConfigError"), ["Failed"]);
     }
 }

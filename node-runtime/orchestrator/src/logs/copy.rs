@@ -4,13 +4,14 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 
 use nix::fcntl::{FcntlArg, fcntl};
 use tokio::{net::unix::pipe, sync::watch};
 
 use super::{
-    PIPE_BYTES,
+    CHUNK_BYTES, PIPE_BYTES,
     live::{Live, Running, Stdin},
     record::Stream,
     write::LogFile,
@@ -19,6 +20,10 @@ use super::{
 /// What is read at most from a FIFO whose container has ended: more cannot be
 /// in it.
 const DRAIN_BYTES_MAX: usize = 2 * PIPE_BYTES as usize;
+/// A piece of this size means that the app writes faster than it is read.
+const FULL_SPEED_BYTES: usize = CHUNK_BYTES / 4;
+/// So many times the duration of a piece is rested after it.
+const RESTS: u32 = 3;
 
 /// One run of a container.
 pub(crate) struct Run<'a> {
@@ -145,9 +150,11 @@ fn open(fifo: &Path) -> std::io::Result<pipe::Receiver> {
     Ok(pipe)
 }
 
-/// Copy until told to stop, in pieces, with everybody else in between: an app
-/// at full speed gets no more than its turn.
+/// Copy until told to stop, in pieces, with everybody else in between. Apps at
+/// full speed take turns, and after each piece they all rest: together they get
+/// no more than their share of this thread, and wait at their pipes.
 async fn copy(copier: Arc<Copier>, mut stopped: watch::Receiver<bool>) {
+    let mut full_speed = false;
     loop {
         let stream = tokio::select! {
             r = copier.out.readable() => r.map(|()| Stream::Out),
@@ -155,19 +162,24 @@ async fn copy(copier: Arc<Copier>, mut stopped: watch::Receiver<bool>) {
             _ = stopped.wait_for(|s| *s) => return,
         };
         let Ok(stream) = stream else { return };
+        let turn = if full_speed { Some(copier.live.turn.lock().await) } else { None };
+        let began = Instant::now();
         match copier.once(stream, |buf| copier.pipe(stream).try_read(buf)) {
-            Ok(_) => {}
+            Ok(n) => full_speed = n >= FULL_SPEED_BYTES,
             Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
             Err(e) => return tracing::warn!("output of {}: {e}", copier.id),
         }
-        tokio::task::yield_now().await;
+        match turn {
+            Some(_turn) => tokio::time::sleep(began.elapsed() * RESTS).await,
+            None => tokio::task::yield_now().await,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::{fs, io::Write};
+    use std::{fs, io::Write, time::Duration};
 
     use super::*;
     use crate::logs::make_fifo;
@@ -278,14 +290,20 @@ mod tests {
             let chunk = [b"0123456789".repeat(99), vec![b'\n']].concat();
             (0..20_000).for_each(|_| app.write_all(&chunk).unwrap());
         });
-        let mut turns = 0;
+        let (mut turns, mut elsewhere, began) = (0, Duration::ZERO, Instant::now());
         while !writer.is_finished() {
+            // What is left of the thread while pieces are copied.
+            let here = Instant::now();
+            while here.elapsed() < Duration::from_micros(100) {}
+            elsewhere += here.elapsed();
             tokio::task::yield_now().await;
             turns += 1;
         }
+        let all = began.elapsed();
         writer.join().unwrap();
         b.logs.stop("x");
         assert!(turns > 100, "{turns} turns during 20 MB");
+        assert!(elsewhere > all / 2, "{elsewhere:?} of {all:?} for others");
         assert!(fs::metadata(b.dir.path().join("logs/p/c/0.log.1")).unwrap().len() >= 10 << 20);
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Live {
     runs: Mutex<BTreeMap<String, Running>>,
     /// What is read goes through here, one for all.
     pub(super) buffer: Mutex<Box<[u8]>>,
+    /// Of those that write at full speed.
+    pub(super) turn: tokio::sync::Mutex<()>,
     logs_dir: PathBuf,
     node_bytes_max: u64,
     uncounted_bytes: AtomicU64,
@@ -102,6 +104,7 @@ impl Live {
         Self {
             runs: Mutex::default(),
             buffer: Mutex::new(vec![0; CHUNK_BYTES].into()),
+            turn: tokio::sync::Mutex::default(),
             logs_dir: logs_dir.into(),
             node_bytes_max,
             uncounted_bytes: AtomicU64::new(u64::MAX / 2),

@@ -193,6 +193,7 @@ impl Node {
             health: HealthConfig { timeout_secs: 300, stable_secs: 20, checks: self.checks.clone() },
             status_listen: None,
             api: None,
+            images: Default::default(),
             reserved: Reserved { memory_bytes: 0, cpu_millis: 0 },
             apps: vec![],
         };
