@@ -12,9 +12,14 @@ use k8s_openapi::api::core::v1::PersistentVolume;
 use serde_json::{Value, json};
 use skerry_machinery::{Key, kind};
 use skerry_orchestrator::input::Name;
+use skerry_platform::quota;
 use skerry_store::{Part, Registry, WriteOptions};
+use skerry_workloads::quantity;
 
-use crate::view::View;
+use crate::{
+    capacity::{Capacity, Finding, Sized},
+    view::View,
+};
 
 /// Finalizer of volumes whose folder is ours.
 const ERASE: &str = "skerry.dev/local-path";
@@ -28,15 +33,17 @@ pub(crate) struct Claims {
     dir: PathBuf,
     /// Volumes that are being erased.
     erasing: BTreeSet<String>,
+    capacity: Capacity,
 }
 
 impl Claims {
     pub(crate) fn new(dir: &Path) -> Self {
-        Self { dir: dir.into(), erasing: BTreeSet::new() }
+        Self { dir: dir.into(), erasing: BTreeSet::new(), capacity: Capacity::default() }
     }
 
-    /// Folders of bound claims; makes those that are missing.
-    pub(crate) fn folders(&self, view: &View) -> BTreeMap<Name, PathBuf> {
+    /// Folders of bound claims; makes those that are missing, with the size
+    /// that their volume has.
+    pub(crate) fn folders(&mut self, view: &View) -> BTreeMap<Name, PathBuf> {
         let mut folders = BTreeMap::new();
         for claim in view.claims.all() {
             let meta = &claim.metadata;
@@ -47,20 +54,36 @@ impl Claims {
             match make(&path) {
                 Ok(()) => {
                     let name = (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
+                    if is_ours(volume) {
+                        self.hold(volume, &name, meta.uid.as_deref().unwrap_or_default(), &path);
+                    }
                     folders.insert(name, path);
                 }
                 Err(e) => tracing::error!("cannot make the volume {}: {e}", path.display()),
             }
         }
+        self.capacity.retain(|name| view.volumes.get("", name).is_some());
         folders
+    }
+
+    /// What is to be told about the sizes of claims.
+    pub(crate) fn findings(&mut self) -> Vec<Finding> {
+        self.capacity.look()
+    }
+
+    fn hold(&mut self, volume: &PersistentVolume, (namespace, name): &Name, uid: &str, path: &Path) {
+        let capacity = volume.spec.as_ref().and_then(|s| s.capacity.as_ref()?.get("storage"));
+        let Some(capacity) = capacity.map(|q| q.0.clone()) else { return };
+        let claim = (namespace.clone(), name.clone(), uid.into());
+        let bytes = quantity::units(&capacity).unwrap_or(0);
+        let sized = Sized { claim, path: path.into(), capacity, bytes };
+        self.capacity.hold(volume.metadata.name.as_deref().unwrap_or_default(), sized);
     }
 
     /// Erase the folders of volumes that go. It may take long, so others do it;
     /// they let the volume go in the end.
     pub(crate) fn erase(&mut self, view: &View, registry: &Registry) {
-        let going = |v: &&std::sync::Arc<PersistentVolume>| {
-            v.metadata.deletion_timestamp.is_some() && v.metadata.finalizers.iter().flatten().any(|f| f == ERASE)
-        };
+        let going = |v: &&std::sync::Arc<PersistentVolume>| v.metadata.deletion_timestamp.is_some() && is_ours(v);
         let names: BTreeSet<String> =
             view.volumes.all().filter(going).filter_map(|v| v.metadata.name.clone()).collect();
         self.erasing.retain(|n| names.contains(n));
@@ -79,11 +102,16 @@ impl Claims {
     /// Ours by its own name; one that an administrator made, where it says.
     fn folder(&self, volume: &PersistentVolume) -> Option<PathBuf> {
         let name = volume.metadata.name.as_deref()?;
-        if volume.metadata.finalizers.iter().flatten().any(|f| f == ERASE) {
+        if is_ours(volume) {
             return Some(self.dir.join(name));
         }
         Some(volume.spec.as_ref()?.host_path.as_ref()?.path.clone().into())
     }
+}
+
+/// Was it made for a claim?
+fn is_ours(volume: &PersistentVolume) -> bool {
+    volume.metadata.finalizers.iter().flatten().any(|f| f == ERASE)
 }
 
 /// Any user may write to a new volume, as on other clusters with this class.
@@ -105,6 +133,9 @@ fn erase(dir: &Path, name: &str) -> io::Result<()> {
     let aside = dir.join(format!("{ERASED}{name}"));
     ignore_missing(fs::remove_dir_all(&aside))?;
     ignore_missing(fs::rename(dir.join(name), &aside))?;
+    // Or the limit would wait for the next folder with this inode number,
+    // which gets one of its own anyway.
+    let _ = quota::release(&aside);
     ignore_missing(fs::remove_dir_all(&aside))
 }
 

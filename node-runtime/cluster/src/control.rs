@@ -356,6 +356,15 @@ impl Control {
         }
     }
 
+    /// Claims whose capacity does not hold, or is exceeded.
+    fn tell_sizes(&mut self) {
+        for f in self.claims.findings() {
+            let (namespace, name, uid) = f.claim;
+            let key = Key::new(kind("", "PersistentVolumeClaim"), namespace, name);
+            self.event(&key, &uid, "", EventKind::Warning, f.reason, &f.message, KUBELET);
+        }
+    }
+
     /// Look at the node and say how it is.
     fn look(&mut self) {
         node::look(&mut self.state, &self.config.kubelet.pods_dir);
@@ -364,6 +373,7 @@ impl Control {
             None => Some("the kubelet part has not looked yet".into()),
             Some(s) => s.containerd_error.map(|e| format!("containerd: {e}")),
         };
+        self.tell_sizes();
         let store = self.registry.store().clone();
         let list = move |k: &'static Kind| store.list(k, None).1;
         self.state.missing = offline::missing(&list, &self.present);

@@ -18,6 +18,7 @@ pub mod admission;
 mod api;
 mod backend;
 mod baked;
+mod capacity;
 mod claims;
 mod config;
 mod control;

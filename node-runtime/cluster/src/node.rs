@@ -111,24 +111,26 @@ pub(crate) fn addresses() -> Vec<IpAddr> {
 /// `status` of the Node object; times of what did not change are those of
 /// `old`.
 pub(crate) fn status(f: &Facts, s: &State, old: &Value, now: Timestamp) -> Value {
-    let amounts = |cpu_millis: u64, memory: u64| {
+    let amounts = |cpu_millis: u64, memory: u64, disk: u64| {
         json!({
             "cpu": if cpu_millis.is_multiple_of(1000) { (cpu_millis / 1000).to_string() } else { format!("{cpu_millis}m") },
             "memory": format!("{}Ki", memory >> 10),
-            "ephemeral-storage": format!("{}Ki", s.disk_bytes >> 10),
+            "ephemeral-storage": format!("{}Ki", disk >> 10),
             "pods": PODS_MAX.to_string(),
         })
     };
     let allocatable = amounts(
         (f.cpus * 1000).saturating_sub(f.reserved_cpu_millis),
         f.memory_bytes.saturating_sub(f.reserved_memory_bytes),
+        // What is under pressure is nobody's, as with the kubelet's threshold.
+        s.disk_bytes - (s.disk_bytes as f64 * DISK_FREE_MIN) as u64,
     );
     let mut addresses: Vec<Value> =
         s.addresses.iter().map(|a| json!({"type": "InternalIP", "address": a.to_string()})).collect();
     addresses.push(json!({"type": "Hostname", "address": f.name}));
     let images: Vec<Value> = s.images.iter().map(|i| json!({"names": [i], "sizeBytes": 0})).collect();
     json!({
-        "capacity": amounts(f.cpus * 1000, f.memory_bytes),
+        "capacity": amounts(f.cpus * 1000, f.memory_bytes, s.disk_bytes),
         "allocatable": allocatable,
         "addresses": addresses,
         "conditions": conditions(s, old, now),
@@ -318,8 +320,11 @@ pub(crate) mod tests {
 
     #[test]
     fn the_system_keeps_its_share() {
-        let status = status(&facts(), &State::default(), &json!({}), Timestamp::UNIX_EPOCH);
+        let disk = State { disk_bytes: 10 << 30, ..State::default() };
+        let status = status(&facts(), &disk, &json!({}), Timestamp::UNIX_EPOCH);
         assert_eq!(status["capacity"]["cpu"], "2");
+        assert_eq!(status["capacity"]["ephemeral-storage"], format!("{}Ki", 10 << 20));
+        assert_eq!(status["allocatable"]["ephemeral-storage"], format!("{}Ki", 9 << 20));
         assert_eq!(status["allocatable"]["cpu"], "1900m");
         assert_eq!(status["allocatable"]["memory"], format!("{}Ki", (1 << 20) - (128 << 10)));
         assert_eq!(status["nodeInfo"]["osImage"], "Skerry demo 1.0.0 (release 7)");

@@ -1,6 +1,8 @@
 //! ReplicaSet → pods: as many as wanted, surplus ones in the order in which
 //! they are missed least.
 
+use std::cmp::Reverse;
+
 use k8s_openapi::api::{
     apps::v1::{ReplicaSet, ReplicaSetStatus},
     core::v1::Pod,
@@ -13,6 +15,9 @@ use crate::{
 
 /// Pods that one ReplicaSet makes in one run.
 const BURST_MAX: usize = 500;
+/// Failed pods (evicted ones, for example) of one ReplicaSet that stay for
+/// people to see. Kubernetes lets thousands stay; a node has less room.
+const FAILED_KEPT: usize = 5;
 
 pub(crate) fn run(run: &mut Run<'_>, sets: &[Obj<ReplicaSet>], all_pods: &[Obj<Pod>]) {
     for set in sets {
@@ -26,6 +31,7 @@ fn sync(run: &mut Run<'_>, set: &Obj<ReplicaSet>, all_pods: &[Obj<Pod>]) {
     if !set.terminating() {
         manage(run, set, &mine);
     }
+    clear(run, set, all_pods);
     let status = status(run, set, &mine);
     if set.status.as_ref() != Some(&status) {
         let mut new = set.v.clone();
@@ -45,6 +51,17 @@ fn manage(run: &mut Run<'_>, set: &Obj<ReplicaSet>, mine: &[&Obj<Pod>]) {
         if run.delete(&pod.stored) {
             run.normal(&set.stored, "SuccessfulDelete", format!("Deleted pod: {}", pod.name()));
         }
+    }
+}
+
+/// The oldest failed pods go.
+fn clear(run: &mut Run<'_>, set: &Obj<ReplicaSet>, all_pods: &[Obj<Pod>]) {
+    let owned = |p: &&Obj<Pod>| p.meta().controller().is_some_and(|o| o.uid == set.uid());
+    let failed = all_pods.iter().filter(|p| pods::phase(p) == "Failed" && !p.terminating());
+    let mut failed: Vec<&Obj<Pod>> = failed.filter(owned).collect();
+    failed.sort_by_key(|p| Reverse((p.created(), p.name().to_owned())));
+    for pod in failed.into_iter().skip(FAILED_KEPT) {
+        run.delete(&pod.stored);
     }
 }
 

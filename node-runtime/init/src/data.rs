@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use skerry_platform::{
     block::{self, Partition},
     clock, durable,
-    mount::{self, MountAttrFlags},
+    mount::{self, MountAttrFlags, MountError},
 };
 
 use crate::{
@@ -55,6 +55,9 @@ pub fn mount_var(data: &Partition) -> Result<()> {
             Next::Reboot => bail!("e2fsck asks for a reboot after repairing {}", device.display()),
             Next::Mount => match mount_data(device, &var) {
                 Ok(()) => break,
+                Err(e) if lacks_quota_format(&e) => {
+                    bail!("the modules of this release lack quota_v2, which DATA was made for: {e:#}")
+                }
                 Err(e) => {
                     trouble = format!("{e:#}");
                     log::warn(&trouble);
@@ -90,15 +93,20 @@ fn fsck(device: &Path, mode: &str) -> Option<i32> {
 fn mount_data(device: &Path, var: &Path) -> Result<()> {
     let attributes =
         MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOATIME;
-    Ok(mount::mount_device("ext4", device, var, attributes, "")?)
+    let options = data_plan::mount_options(block::ext4_super(device)?.as_ref());
+    Ok(mount::mount_device("ext4", device, var, attributes, options)?)
+}
+
+fn lacks_quota_format(e: &anyhow::Error) -> bool {
+    let failed = e.downcast_ref::<MountError>();
+    failed.is_some_and(|e| e.source.raw_os_error() == Some(data_plan::NO_QUOTA_FORMAT))
 }
 
 /// Make the file system, mount it, and only then call it ready.
 fn make(device: &Path, var: &Path, lost: Option<&str>) -> Result<()> {
     log::info(&format!("making a file system on {}", device.display()));
     let dev = device.display().to_string();
-    // `verity`: pulled images are sealed with fs-verity like those on SYSTEM.
-    let args = ["-F", "-q", "-b", "4096", "-m", "1", "-O", "verity", "-L", LABEL_MAKING, "-E", "nodiscard", &dev];
+    let args = [&data_plan::MAKE[..], &[LABEL_MAKING, &dev]].concat();
     match child::run("/usr/sbin/mkfs.ext4", &args)? {
         Some(0) => {}
         code => bail!("mkfs.ext4 on {dev} failed with {code:?}; its output is in the kernel log"),

@@ -16,6 +16,23 @@ pub const LABEL_MAKING: &str = "skerry-making";
 /// Label of a complete one.
 pub const LABEL_READY: &str = PART_DATA;
 
+/// Options of mke2fs. `verity`: pulled images are sealed like those on SYSTEM.
+/// `project,quota`: volumes have a size that holds.
+pub const MAKE: [&str; 9] =
+    ["-F", "-q", "-b4096", "-m1", "-O", "verity,project,quota", "-E", "nodiscard,quotatype=prjquota", "-L"];
+
+/// Options of the mount. Without this one quotas are counted and do not hold.
+/// One that was made without them keeps working without them: a release from
+/// before they came, to which the box may fall back, could not mount it.
+pub fn mount_options(found: Option<&Ext4Super>) -> &'static str {
+    if found.is_some_and(|s| s.project_quota) { "prjquota" } else { "" }
+}
+
+/// The kernel's answer where it has no module for the format of the quotas
+/// (`ESRCH`, not otherwise an answer of mounting). It says nothing about the
+/// state of the file system, which must not be made anew for it.
+pub const NO_QUOTA_FORMAT: i32 = 3;
+
 /// What to do with DATA next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
@@ -77,7 +94,7 @@ mod tests {
     use super::*;
 
     fn sb(label: &str) -> Ext4Super {
-        Ext4Super { label: label.into(), blocks: 1, block_bytes: 4096, clean: true }
+        Ext4Super { label: label.into(), blocks: 1, block_bytes: 4096, clean: true, project_quota: false }
     }
 
     #[test]
@@ -95,6 +112,14 @@ mod tests {
             ("primary-damaged", None, Some(&ready), Next::Repair),
         ] {
             assert_eq!(first(primary, backup), next, "{name}");
+        }
+    }
+
+    #[test]
+    fn quotas_hold_where_the_file_system_has_them() {
+        let with = Ext4Super { project_quota: true, ..sb(LABEL_READY) };
+        for (found, options) in [(None, ""), (Some(&sb(LABEL_READY)), ""), (Some(&with), "prjquota")] {
+            assert_eq!(mount_options(found), options);
         }
     }
 

@@ -1,15 +1,23 @@
 //! The cgroup of a pod as a whole, and what the kernel counted in those of its
 //! containers. cgroup v2; where the node has v1, only the counting works.
+//!
+//! Memory that a pod requests is its own (`memory.min`, the kubelet's
+//! MemoryQoS): the kernel takes it from nobody who stays below. That holds only
+//! if no cgroup above promises less, so these promise the sum; see [`protect`].
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use crate::{
-    desired::{Pod, Role},
+    desired::Pod,
     spec::{CPU_PERIOD_MICROS, PIDS_MAX, cpu_shares},
 };
 
 const ROOT: &str = "/sys/fs/cgroup";
 const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
+const MEMORY_MIN: &str = "memory.min";
 
 /// Limits of a pod: what its containers may use together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,30 +25,21 @@ pub(crate) struct PodLimits {
     cpu_weight: u64,
     cpu_quota_micros: Option<u64>,
     memory_max_bytes: Option<u64>,
-    memory_low_bytes: u64,
+    memory_min_bytes: u64,
     pids_max: u64,
 }
 
 impl PodLimits {
-    /// Containers that run at the same time count together; an init container
-    /// counts beside the sidecars only. A limit is one only where all have it.
+    /// See [`Pod::together`]. A limit is one only where all containers have it.
     pub(crate) fn of(pod: &Pod) -> Self {
-        let along = |f: &dyn Fn(&crate::desired::Resources) -> u64, roles: &[Role]| -> u64 {
-            pod.containers.iter().filter(|c| roles.contains(&c.role)).map(|c| f(&c.resources)).sum()
-        };
-        let most = |f: &dyn Fn(&crate::desired::Resources) -> u64| {
-            let init = pod.with_role(Role::Init).map(|c| f(&c.resources)).max().unwrap_or(0);
-            let sidecars = along(f, &[Role::Sidecar]);
-            (init + sidecars).max(sidecars + along(f, &[Role::Main]))
-        };
         let cpu_limited = pod.containers.iter().all(|c| c.resources.cpu_limit_millis.is_some());
         let memory_limited = pod.containers.iter().all(|c| c.resources.memory_limit_bytes.is_some());
-        let cpu_limit = cpu_limited.then(|| most(&|r| r.cpu_limit_millis.unwrap_or(0)));
+        let cpu_limit = cpu_limited.then(|| pod.together(|r| r.cpu_limit_millis.unwrap_or(0)));
         Self {
-            cpu_weight: weight(cpu_shares(most(&|r| r.cpu_request_millis))),
+            cpu_weight: weight(cpu_shares(pod.together(|r| r.cpu_request_millis))),
             cpu_quota_micros: cpu_limit.map(|m| (m * CPU_PERIOD_MICROS / 1000).max(1000)),
-            memory_max_bytes: memory_limited.then(|| most(&|r| r.memory_limit_bytes.unwrap_or(0))),
-            memory_low_bytes: most(&|r| r.memory_request_bytes),
+            memory_max_bytes: memory_limited.then(|| pod.together(|r| r.memory_limit_bytes.unwrap_or(0))),
+            memory_min_bytes: pod.together(|r| r.memory_request_bytes),
             pids_max: PIDS_MAX * pod.containers.len() as u64,
         }
     }
@@ -52,12 +51,17 @@ fn weight(shares: u64) -> u64 {
     1 + (shares.saturating_sub(2) * 9999) / 262_142
 }
 
+/// Does the node have cgroup v2?
+pub(crate) fn is_v2() -> bool {
+    Path::new(ROOT).join("cgroup.controllers").exists()
+}
+
 /// Make the pod's cgroup with its limits. Does nothing where there is no v2.
 pub(crate) fn make(path: &str, limits: &PodLimits) -> io::Result<()> {
-    let root = Path::new(ROOT);
-    if !root.join("cgroup.controllers").exists() {
+    if !is_v2() {
         return Ok(());
     }
+    let root = Path::new(ROOT);
     let mut at = root.to_path_buf();
     for part in path.split('/').filter(|p| !p.is_empty()) {
         // Fails where a process sits in the cgroup itself; what is on there
@@ -75,7 +79,7 @@ pub(crate) fn make(path: &str, limits: &PodLimits) -> io::Result<()> {
         ("cpu.weight", limits.cpu_weight.to_string()),
         ("cpu.max", format!("{} {CPU_PERIOD_MICROS}", max(limits.cpu_quota_micros))),
         ("memory.max", max(limits.memory_max_bytes)),
-        ("memory.low", limits.memory_low_bytes.to_string()),
+        (MEMORY_MIN, limits.memory_min_bytes.to_string()),
         ("pids.max", limits.pids_max.to_string()),
     ] {
         if at.join(file).exists() {
@@ -83,6 +87,46 @@ pub(crate) fn make(path: &str, limits: &PodLimits) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Let every cgroup from `parent` up promise the memory that the pods below
+/// `parent` are promised. What is promised is read back from the pods' cgroups,
+/// and nothing is written that is so already: whoever owns a cgroup above may
+/// have reset it.
+pub(crate) fn protect(parent: &str) -> io::Result<()> {
+    protect_below(Path::new(ROOT), parent)
+}
+
+fn protect_below(root: &Path, parent: &str) -> io::Result<()> {
+    let promised = |at: &Path| fs::read_to_string(at.join(MEMORY_MIN)).ok().map(|t| bytes(&t));
+    let chain = chain(root, parent);
+    let Some(lowest) = chain.last() else { return Ok(()) };
+    let Ok(below) = fs::read_dir(lowest) else { return Ok(()) };
+    let sum = below.flatten().filter_map(|e| promised(&e.path())).fold(0, u64::saturating_add);
+    for at in &chain {
+        // Absent: no cgroup v2, or no memory controller.
+        if promised(at).is_some_and(|now| now != sum) {
+            fs::write(at.join(MEMORY_MIN), sum.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+/// The cgroups from below `root` to `path`, the highest first.
+fn chain(root: &Path, path: &str) -> Vec<PathBuf> {
+    let mut at = root.to_path_buf();
+    let parts = path.split('/').filter(|p| !p.is_empty());
+    parts
+        .map(|part| {
+            at.push(part);
+            at.clone()
+        })
+        .collect()
+}
+
+/// A number of bytes, or `max`. The kernel rounds down to pages.
+fn bytes(text: &str) -> u64 {
+    text.trim().parse().unwrap_or(u64::MAX)
 }
 
 /// Remove the pod's cgroup; one that is in use or not there stays as it is.
@@ -104,8 +148,37 @@ fn counted(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::desired::{Container, Resources};
+    use crate::desired::{Container, Resources, Role};
+
+    #[test]
+    fn what_pods_are_promised_is_promised_all_the_way_up() {
+        let d = tempfile::tempdir().unwrap();
+        let at = |path: &str| d.path().join(path).join(MEMORY_MIN);
+        let put = |path: &str, promised: &str| {
+            fs::create_dir_all(d.path().join(path)).unwrap();
+            fs::write(at(path), promised).unwrap();
+        };
+        for (path, promised) in [("a", "0\n"), ("a/b", "max\n"), ("a/b/pods", "7\n"), ("a/other", "3\n")] {
+            put(path, promised);
+        }
+        put("a/b/pods/one", "4096\n");
+        put("a/b/pods/two", "8192\n");
+        let all = || ["a", "a/b", "a/b/pods"].map(|p| fs::read_to_string(at(p)).unwrap());
+        protect_below(d.path(), "/a/b/pods").unwrap();
+        assert_eq!(all(), ["12288", "12288", "12288"]);
+        assert_eq!(fs::read_to_string(at("a/other")).unwrap(), "3\n", "not on the way up");
+        fs::remove_dir_all(d.path().join("a/b/pods/one")).unwrap();
+        put("a/b", "0\n");
+        protect_below(d.path(), "a/b/pods").unwrap();
+        assert_eq!(all(), ["8192", "8192", "8192"]);
+        // No memory controller: nothing is made.
+        fs::create_dir_all(d.path().join("bare/pods/one")).unwrap();
+        protect_below(d.path(), "/bare/pods").unwrap();
+        protect_below(d.path(), "/nothing").unwrap();
+        assert!(!at("bare").exists() && !d.path().join("nothing").exists());
+    }
 
     #[test]
     fn kills_are_counted() {
@@ -128,6 +201,7 @@ mod tests {
                 cpu_request_millis: cpu.unwrap_or(0),
                 memory_limit_bytes: memory,
                 memory_request_bytes: memory.unwrap_or(0),
+                ..Resources::default()
             },
             ..Container::default()
         };
@@ -139,7 +213,7 @@ mod tests {
         ]);
         assert_eq!((two.cpu_quota_micros, two.memory_max_bytes), (Some(310_000), Some(600)));
         let open = pod(vec![c(Role::Main, Some(500), None), c(Role::Main, None, Some(1))]);
-        assert_eq!((open.cpu_quota_micros, open.memory_max_bytes, open.memory_low_bytes), (None, None, 1));
+        assert_eq!((open.cpu_quota_micros, open.memory_max_bytes, open.memory_min_bytes), (None, None, 1));
         assert_eq!((weight(2), weight(1024), weight(262_144)), (1, 39, 10_000));
     }
 }

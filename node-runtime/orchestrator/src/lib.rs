@@ -30,6 +30,7 @@ mod reconcile;
 mod rootfs;
 pub mod spec;
 mod status;
+mod storage;
 #[cfg(test)]
 mod testing;
 

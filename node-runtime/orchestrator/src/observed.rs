@@ -27,6 +27,8 @@ pub struct Observed {
     pub files: BTreeMap<String, u64>,
     /// Uids of which something is left on the disk.
     pub on_disk: BTreeSet<String>,
+    /// Why pods have to leave the node, by uid.
+    pub evicted: BTreeMap<String, String>,
     /// Ruleset that is applied, if known.
     pub rules: Option<crate::network::Ruleset>,
     /// Addresses of the node.

@@ -48,14 +48,12 @@ pub fn pod_status(v: &View<'_>) -> core::PodStatus {
         };
         Some(list.iter().map(one).collect::<Vec<_>>()).filter(|l| !l.is_empty())
     };
-    let exceeded = course(pod, observed, v.now) == Course::DeadlineExceeded;
+    let ended = ended_by_node(v);
     let kept = |f: fn(&core::PodStatus) -> &Option<String>| previous.and_then(|p| f(p).clone()).filter(|_| over);
     core::PodStatus {
         phase: Some(phase.into()),
-        reason: exceeded.then(|| "DeadlineExceeded".to_owned()).or_else(|| kept(|p| &p.reason)),
-        message: exceeded
-            .then(|| "Pod was active on the node longer than the specified deadline".to_owned())
-            .or_else(|| kept(|p| &p.message)),
+        reason: ended.map(|(reason, _)| reason.to_owned()).or_else(|| kept(|p| &p.reason)),
+        message: ended.map(|(_, message)| message.to_owned()).or_else(|| kept(|p| &p.message)),
         conditions: Some(conditions(v, phase)),
         host_ips,
         host_ip: observed.node.map(|n| n.ip.to_string()),
@@ -66,6 +64,17 @@ pub fn pod_status(v: &View<'_>) -> core::PodStatus {
         init_container_statuses: statuses(&init, previous.and_then(|p| p.init_container_statuses.as_ref())),
         container_statuses: statuses(&main, previous.and_then(|p| p.container_statuses.as_ref())),
         ..core::PodStatus::default()
+    }
+}
+
+/// Reason and message, where the node ends the pod before its time.
+fn ended_by_node<'a>(v: &View<'a>) -> Option<(&'static str, &'a str)> {
+    match course(v.pod, v.observed, v.now) {
+        Course::DeadlineExceeded => {
+            Some(("DeadlineExceeded", "Pod was active on the node longer than the specified deadline"))
+        }
+        Course::Evicted => v.observed.evicted.get(&v.pod.uid).map(|why| ("Evicted", why.as_str())),
+        Course::Going | Course::Succeeded | Course::Failed => None,
     }
 }
 
@@ -83,7 +92,7 @@ fn phase(v: &View<'_>) -> &'static str {
     }
     match course(pod, observed, *now) {
         Course::Succeeded => return "Succeeded",
-        Course::Failed | Course::DeadlineExceeded => return "Failed",
+        Course::Failed | Course::DeadlineExceeded | Course::Evicted => return "Failed",
         Course::Going => {}
     }
     let code = |c: &&Container| match c.state {

@@ -152,3 +152,23 @@ fn reasons_of_waiting_and_deadlines() {
     let s = status(&p, &node(), Some(&s), 12.0);
     assert_eq!((s.phase.as_deref(), s.reason.as_deref()), (Some("Failed"), Some("DeadlineExceeded")));
 }
+
+#[test]
+fn an_evicted_pod_says_why_for_good() {
+    let p = pod(RestartPolicy::Always, &[("main", Role::Main)]);
+    let mut o = node();
+    add(&mut o, "main", None, 1.0, 0);
+    let running = status(&p, &o, None, 5.0);
+    o.evicted.insert("u".into(), "too much. ".into());
+    let going = status(&p, &o, Some(&running), 6.0);
+    assert_eq!((going.phase.as_deref(), going.reason.as_deref()), (Some("Running"), Some("Evicted")));
+    o.containers.clear();
+    add(&mut o, "main", Some(137), 7.0, 0);
+    let gone = status(&p, &o, Some(&going), 7.0);
+    assert_eq!((gone.phase.as_deref(), gone.reason.as_deref()), (Some("Failed"), Some("Evicted")));
+    assert_eq!(gone.message.as_deref(), Some("too much. "));
+    assert_eq!(is(&gone, "Ready"), "False PodFailed");
+    // After a restart of this process.
+    let later = status(&p, &node(), Some(&gone), 60.0);
+    assert_eq!((later.reason.as_deref(), later.message.as_deref()), (Some("Evicted"), Some("too much. ")));
+}

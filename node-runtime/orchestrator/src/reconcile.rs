@@ -171,7 +171,7 @@ impl<R: Runtime, H: Host> Loop<R, H> {
                 tokio::select! {
                     () = &mut sleep => break,
                     Some(h) = events.recv() => {
-                        self.executor.note(h, &self.desired);
+                        self.executor.note(h, &self.desired, clock::boottime_secs());
                         break;
                     }
                     Some(a) = attempts.recv() => {
@@ -269,6 +269,7 @@ impl<R: Runtime, H: Host> Loop<R, H> {
             self.executor.memory.rules = None;
             self.rules_at = now;
         }
+        self.executor.measure(&self.desired, now);
         for _ in 0..ROUNDS_MAX {
             match self.round().await {
                 Ok(Some(pause)) => return pause,

@@ -533,12 +533,15 @@ fn clients_attach(b: &Bench) {
     println!("attach, stdinOnce, a followed log");
 }
 
-const UIDS: [&str; 5] = [
+const UIDS: [&str; 8] = [
     "10000000-0000-4000-8000-000000000001",
     "10000000-0000-4000-8000-000000000002",
     "10000000-0000-4000-8000-000000000003",
     "10000000-0000-4000-8000-000000000004",
     "10000000-0000-4000-8000-000000000005",
+    "10000000-0000-4000-8000-000000000006",
+    "10000000-0000-4000-8000-000000000007",
+    "10000000-0000-4000-8000-000000000008",
 ];
 
 fn pod(n: usize, name: &str, spec: Value) -> Value {
@@ -664,6 +667,8 @@ fn objects_live_and_die(b: &Bench, mut orchestrator: Running, mut containerd: Ru
     assert!(b.events().contains("crash BackOff"), "{}", b.events());
     println!("OOMKilled, CrashLoopBackOff");
 
+    evictions(b);
+
     // Both are killed; the same containers go on.
     let ids =
         |s: &PodStatus| ["proxy", "main", "web"].map(|n| (one(s, n).container_id.clone(), one(s, n).restart_count));
@@ -696,6 +701,46 @@ fn objects_live_and_die(b: &Bench, mut orchestrator: Running, mut containerd: Ru
     }
     println!("preStop, deletion");
     (orchestrator, containerd)
+}
+
+/// Pods that take more of the disk than they may.
+fn evictions(b: &Bench) {
+    let storage = |limit: &str| json!({"resources": {"limits": {"ephemeral-storage": limit}}});
+    let volume = |limit: Value| json!([{"name": "data", "emptyDir": limit}]);
+    let spec = |container: Value, volume: Value| json!({"containers": [container], "volumes": volume});
+    let layer = with(run("fill", &["fill", "/big", "4"]), storage("3Mi"));
+    let within = with(run("fill", &["fill", "/data/big", "4"]), storage("8Mi"));
+    for (n, name, spec) in [
+        (5, "full", spec(run("fill", &["fill", "/data/big", "4"]), volume(json!({"sizeLimit": "3Mi"})))),
+        (6, "layer", spec(layer, volume(json!({})))),
+        (7, "within", spec(within, volume(json!({"sizeLimit": "5Mi"})))),
+    ] {
+        b.put(&format!("pod-{name}"), &pod(n, name, spec));
+    }
+    for (n, name, why) in [
+        (5, "full", "Usage of EmptyDir volume \"data\" exceeds the limit \"3Mi\". "),
+        (6, "layer", "Pod ephemeral local storage usage exceeds the total limit of containers 3Mi. "),
+    ] {
+        let s = b.until_pod(name, "evicted", |s| s.phase.as_deref() == Some("Failed"));
+        assert_eq!((s.reason.as_deref(), s.message.as_deref()), (Some("Evicted"), Some(why)));
+        assert!(one(&s, "fill").state.clone().unwrap().terminated.is_some());
+        assert!(b.events().contains(&format!("{name} Evicted {why}")), "{}", b.events());
+        let left = b.dir.join("pods").join(UIDS[n]);
+        for _ in 0..300 {
+            if !left.exists() {
+                break;
+            }
+            sleep(Duration::from_millis(100));
+        }
+        assert!(!left.exists(), "{name}: its disk space is free again");
+    }
+    let s = b.pod_status("within").unwrap();
+    assert_eq!(s.phase.as_deref(), Some("Running"), "it takes no more than it may");
+    assert_eq!(s.qos_class.as_deref(), Some("BestEffort"), "storage makes no class");
+    for name in ["full", "layer", "within"] {
+        fs::remove_file(b.dir.join(format!("objects/pod-{name}.json"))).unwrap();
+    }
+    println!("evictions for emptyDir and ephemeral-storage");
 }
 
 fn walk(dir: &Path) -> String {

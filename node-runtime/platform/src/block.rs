@@ -260,6 +260,8 @@ pub struct Ext4Super {
     pub block_bytes: u64,
     /// `s_state` has `VALID_FS` and not `ERROR_FS`.
     pub clean: bool,
+    /// It counts what projects take: features `quota` and `project`.
+    pub project_quota: bool,
 }
 
 impl Ext4Super {
@@ -283,6 +285,8 @@ impl Ext4Super {
         /// `INCOMPAT_64BIT`.
         const INCOMPAT_64BIT: u32 = 0x80;
         let high = if le32(0x60)? & INCOMPAT_64BIT != 0 { le32(0x150)? } else { 0 };
+        /// `RO_COMPAT_QUOTA` and `RO_COMPAT_PROJECT`.
+        const PROJECT_QUOTA: u32 = 0x100 | 0x2000;
         let label = b.get(0x78..0x88)?;
         let label = label.split(|c| *c == 0).next().unwrap_or_default();
         let state = le16(0x3a)?;
@@ -291,6 +295,7 @@ impl Ext4Super {
             blocks: u64::from(high) << 32 | u64::from(le32(0x04)?),
             block_bytes: 1024 << log,
             clean: state & 1 != 0 && state & 2 == 0,
+            project_quota: le32(0x64)? & PROJECT_QUOTA == PROJECT_QUOTA,
         })
     }
 }

@@ -20,5 +20,7 @@ pub mod netns;
 pub mod notify;
 pub mod process;
 pub mod procmem;
+pub mod quota;
 pub mod resolv;
+pub mod usage;
 pub mod watchdog;

@@ -17,6 +17,7 @@ use skerry_platform::{
     esp::{BootEntries, EspMount},
     gpt_grow::{self, BoardSizes},
     mount::{self, MountAttrFlags},
+    quota,
 };
 
 const MIB: u64 = 1 << 20;
@@ -162,4 +163,45 @@ fn boot_entries_on_a_real_fat_survive_the_unmount() {
     assert_eq!(fs::read(at.join("EFI/Linux/skerry-0000000001.efi")).unwrap(), uki);
     drop(m);
     run("fsck.vfat", &["-n", esp.device.to_str().unwrap()]);
+}
+
+/// Sizes of folders hold, also for what was there before.
+#[test]
+fn a_folder_takes_no_more_than_its_quota() {
+    let features = ["-O", "project,quota", "-E", "nodiscard,quotatype=prjquota"];
+    let make = |file: &Path| {
+        let mut args = vec!["-F", "-q"];
+        args.extend(features);
+        args.push(file.to_str().unwrap());
+        run("mkfs.ext4", &args);
+    };
+    let Some(disk) = Loop::new(64, make) else { return };
+    let found = block::ext4_super(&disk.device).unwrap().unwrap();
+    assert!(found.project_quota);
+    let at = tempfile::tempdir().unwrap();
+    assert!(!quota::available(at.path()), "the host's own file system");
+    if let Err(e) = mount::mount_device("ext4", &disk.device, at.path(), MountAttrFlags::empty(), "prjquota") {
+        eprintln!("skipped: the kernel has no quotas in the format v2: {e}");
+        return;
+    }
+    let claim = at.path().join("claim");
+    fs::create_dir_all(claim.join("old")).unwrap();
+    fs::write(claim.join("old/file"), vec![1; 1 << 20]).unwrap();
+    assert!(quota::available(&claim));
+    quota::limit(&claim, 4 << 20).unwrap();
+    let share = quota::share(&claim).unwrap();
+    assert_eq!(share.limit_bytes, Some(4 << 20));
+    assert!(share.used_bytes >= 1 << 20, "{share:?}");
+    let fails = |path: &Path| fs::write(path, vec![1; 6 << 20]).unwrap_err().kind();
+    // Root with every right is above quotas.
+    if !may_resize() {
+        assert_eq!(fails(&claim.join("old/new")), std::io::ErrorKind::QuotaExceeded);
+    }
+    fs::write(at.path().join("elsewhere"), vec![1; 6 << 20]).unwrap();
+    fs::rename(claim.join("old/file"), claim.join("file")).unwrap();
+    quota::limit(&claim, 8 << 20).unwrap();
+    assert_eq!(quota::share(&claim).unwrap().limit_bytes, Some(8 << 20));
+    quota::release(&claim).unwrap();
+    assert_eq!(quota::share(&claim).unwrap().limit_bytes, None);
+    mount::unmount(at.path()).unwrap();
 }

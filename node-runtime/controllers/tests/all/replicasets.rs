@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, going, template};
+use crate::cluster::{Cluster, finished, going, template, text};
 
 fn set(replicas: i32, image: &str) -> Value {
     json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "web"}, "spec": {
@@ -70,6 +70,29 @@ fn a_finished_pod_is_replaced_and_left() {
     c.end(&pod, "Failed", 1);
     c.settle();
     assert_eq!(c.pods().len(), 2);
+}
+
+#[test]
+fn of_many_failed_pods_the_newest_stay() {
+    let mut c = Cluster::new();
+    c.create(set(1, "ok"));
+    c.settle();
+    let mut failed = vec![];
+    for _ in 0..8 {
+        let running = |p: &&Value| !finished(p);
+        let name = c.pods().iter().find(running).unwrap()["metadata"]["name"].as_str().unwrap().to_owned();
+        let key = c.key("", "Pod", &name);
+        c.pass(1);
+        c.end(&key, "Failed", 137);
+        c.settle();
+        failed.push(name);
+    }
+    let mut left: Vec<_> = c.pods().iter().filter(|p| finished(p)).map(|p| text(&p["metadata"]["name"])).collect();
+    left.sort();
+    let mut newest = failed[3..].to_vec();
+    newest.sort();
+    assert_eq!(left, newest);
+    assert_eq!(c.pods().len(), 6, "and one that runs");
 }
 
 #[test]

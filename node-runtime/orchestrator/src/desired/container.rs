@@ -192,11 +192,15 @@ pub(super) fn resources(c: &core::Container) -> Resources {
     let memory_limit_bytes = get(&r.limits, "memory").and_then(|q| quantity::units(&q));
     let cpu_request = get(&r.requests, "cpu").and_then(|q| quantity::millis(&q));
     let memory_request = get(&r.requests, "memory").and_then(|q| quantity::units(&q));
+    let storage_limit_bytes = get(&r.limits, "ephemeral-storage").and_then(|q| quantity::units(&q));
+    let storage_request = get(&r.requests, "ephemeral-storage").and_then(|q| quantity::units(&q));
     Resources {
         cpu_limit_millis,
         cpu_request_millis: cpu_request.or(cpu_limit_millis).unwrap_or(0),
         memory_limit_bytes,
         memory_request_bytes: memory_request.or(memory_limit_bytes).unwrap_or(0),
+        storage_limit_bytes,
+        storage_request_bytes: storage_request.or(storage_limit_bytes).unwrap_or(0),
     }
 }
 

@@ -110,13 +110,21 @@ pub(super) fn resource(
     let name = r.container_name.as_deref().filter(|n| !n.is_empty()).unwrap_or(own);
     let found = spec.init_containers.iter().flatten().chain(&spec.containers).find(|c| c.name == name);
     let found = found.ok_or_else(|| format!("container {name} not found"))?;
-    let Resources { cpu_limit_millis, cpu_request_millis, memory_limit_bytes, memory_request_bytes } =
-        container::resources(found);
+    let Resources {
+        cpu_limit_millis,
+        cpu_request_millis,
+        memory_limit_bytes,
+        memory_request_bytes,
+        storage_limit_bytes,
+        storage_request_bytes,
+    } = container::resources(found);
     let millis = match r.resource.as_str() {
         "limits.cpu" => cpu_limit_millis.unwrap_or(node.cpu_millis),
         "requests.cpu" => cpu_request_millis,
         "limits.memory" => memory_limit_bytes.unwrap_or(node.memory_bytes).saturating_mul(1000),
         "requests.memory" => memory_request_bytes.saturating_mul(1000),
+        "limits.ephemeral-storage" => storage_limit_bytes.unwrap_or(node.storage_bytes).saturating_mul(1000),
+        "requests.ephemeral-storage" => storage_request_bytes.saturating_mul(1000),
         other => return Err(format!("unsupported container resource : {other}")),
     };
     let divisor = r.divisor.as_ref().and_then(|q| skerry_workloads::quantity::millis(&q.0)).filter(|d| *d > 0);

@@ -31,6 +31,9 @@ pub struct Sources<'a> {
     pub node: NodeFacts,
 }
 
+/// Where the disk for pods is mounted.
+const DATA: &str = "/var";
+
 /// Size of the node.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NodeFacts {
@@ -38,6 +41,8 @@ pub struct NodeFacts {
     pub cpu_millis: u64,
     /// Memory in bytes.
     pub memory_bytes: u64,
+    /// Disk for pods in bytes.
+    pub storage_bytes: u64,
 }
 
 impl<'a> Sources<'a> {
@@ -52,7 +57,8 @@ impl NodeFacts {
     fn of_this_node() -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
         let memory = skerry_platform::meminfo::memory().ok().and_then(|m| m.get("total").copied());
-        Self { cpu_millis: cpus * 1000, memory_bytes: memory.unwrap_or(0) }
+        let disk = nix::sys::statvfs::statvfs(DATA).map_or(0, |s| s.blocks() * s.fragment_size());
+        Self { cpu_millis: cpus * 1000, memory_bytes: memory.unwrap_or(0), storage_bytes: disk }
     }
 }
 
@@ -186,7 +192,12 @@ fn dns(spec: &core::PodSpec) -> Dns {
 /// Quality of service, by the rule of Kubernetes.
 fn qos(spec: &core::PodSpec) -> Qos {
     let all: Vec<Resources> = roles(spec).map(|(c, _)| container::resources(c)).collect();
-    let any = all.iter().any(|r| *r != Resources::default());
+    // Storage makes no class.
+    let some = |r: &Resources| {
+        let limits = [r.cpu_limit_millis, r.memory_limit_bytes].into_iter().flatten();
+        limits.chain([r.cpu_request_millis, r.memory_request_bytes]).any(|n| n > 0)
+    };
+    let any = all.iter().any(some);
     let guaranteed = all.iter().all(|r| {
         r.cpu_limit_millis.is_some_and(|l| l > 0 && l == r.cpu_request_millis)
             && r.memory_limit_bytes.is_some_and(|l| l > 0 && l == r.memory_request_bytes)

@@ -232,6 +232,10 @@ pub struct Resources {
     pub memory_limit_bytes: Option<u64>,
     /// Memory request in bytes; 0: none.
     pub memory_request_bytes: u64,
+    /// Limit of the writable layer and the logs on the disk, in bytes.
+    pub storage_limit_bytes: Option<u64>,
+    /// Request of the same; 0: none. The scheduler counts it.
+    pub storage_request_bytes: u64,
 }
 
 /// System call filter of a container.
@@ -271,7 +275,8 @@ pub enum Volume {
     EmptyDir {
         /// In memory (tmpfs) instead of on DATA?
         memory: bool,
-        /// Size limit in bytes, enforced for memory only.
+        /// Size limit in bytes. Memory takes no more; a pod that puts more on
+        /// the disk is evicted.
         size_limit_bytes: Option<u64>,
     },
     /// Files made from ConfigMaps, Secrets and the pod itself, by path.
@@ -397,6 +402,15 @@ impl Pod {
     /// Containers of one role.
     pub fn with_role(&self, role: Role) -> impl DoubleEndedIterator<Item = &Container> {
         self.containers.iter().filter(move |c| c.role == role)
+    }
+
+    /// What its containers come to together, in whatever `of` says: those that
+    /// run at the same time add up; an init container counts beside the
+    /// sidecars only.
+    pub fn together(&self, of: impl Fn(&Resources) -> u64) -> u64 {
+        let sum = |role| self.with_role(role).map(|c| of(&c.resources)).fold(0, u64::saturating_add);
+        let init = self.with_role(Role::Init).map(|c| of(&c.resources)).max().unwrap_or(0);
+        sum(Role::Sidecar).saturating_add(init.max(sum(Role::Main)))
     }
 
     /// `NAME_NAMESPACE(UID)`, as the kubelet names pods in messages.

@@ -1,4 +1,4 @@
-//! Lifecycle hooks: they run beside the loop and report back to it.
+//! What runs beside the loop and reports back to it, above all lifecycle hooks.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use crate::{
     host::Host,
     observed::HookState,
     probes::{self, ExecFn},
+    storage::Usage,
 };
 
 /// Longest time for a postStart hook; Kubernetes knows no limit.
@@ -29,6 +30,13 @@ pub(crate) enum Happened {
         which: Which,
         /// `Err`: why it failed.
         result: Result<(), String>,
+    },
+    /// Disk space of pods was measured.
+    Measured {
+        /// By uid.
+        usages: Vec<(String, Usage)>,
+        /// How long it took.
+        took: Duration,
     },
 }
 
@@ -54,24 +62,31 @@ impl<R: Runtime, H: Host> Executor<R, H> {
     }
 
     /// Note what happened.
-    pub(crate) fn note(&mut self, happened: Happened, desired: &Desired) {
-        let Happened::Hook { id, which, result } = happened else { return };
+    pub(crate) fn note(&mut self, happened: Happened, desired: &Desired, now: f64) {
+        match happened {
+            Happened::Look => {}
+            Happened::Hook { id, which, result } => self.note_hook(&id, which, result, desired),
+            Happened::Measured { usages, took } => self.note_usage(&usages, took, desired, now),
+        }
+    }
+
+    fn note_hook(&mut self, id: &str, which: Which, result: Result<(), String>, desired: &Desired) {
         match which {
             Which::PreStop => {
-                if let Some(s) = self.memory.stopping.get_mut(&id) {
+                if let Some(s) = self.memory.stopping.get_mut(id) {
                     s.hook = HookState::Done;
                 }
             }
             Which::PostStart => match &result {
-                Ok(()) => drop(self.memory.post_start.remove(&id)),
+                Ok(()) => drop(self.memory.post_start.remove(id)),
                 Err(why) => {
-                    if let Some(state) = self.memory.post_start.get_mut(&id) {
+                    if let Some(state) = self.memory.post_start.get_mut(id) {
                         *state = Some(why.clone());
                     }
                 }
             },
         }
-        if let Some((why, (pod, container))) = result.err().zip(self.place(&id, desired)) {
+        if let Some((why, (pod, container))) = result.err().zip(self.place(id, desired)) {
             let (reason, name) = match which {
                 Which::PreStop => ("FailedPreStopHook", "PreStopHook"),
                 Which::PostStart => ("FailedPostStartHook", "PostStartHook"),

@@ -33,6 +33,12 @@ pub(crate) struct Memory {
     pub(crate) ended: BTreeMap<String, (String, Exit)>,
     /// Failed actions by key.
     pub(crate) failures: BTreeMap<String, Failure>,
+    /// Why pods have to leave the node, by uid.
+    pub(super) evicted: BTreeMap<String, String>,
+    /// Disk space is being measured.
+    pub(super) measuring: bool,
+    /// It is measured next then (seconds since boot).
+    pub(super) measure_at: f64,
     /// Ruleset that was applied.
     pub(crate) rules: Option<Ruleset>,
     /// What happened, newest last.
@@ -119,6 +125,7 @@ impl Memory {
         self.attempts.retain(|key, _| pod_of(key));
         self.ended.retain(|key, _| pod_of(key));
         self.waiting.retain(|key, _| pod_of(key));
+        self.evicted.retain(|uid, _| desired.pods.contains_key(uid));
         self.statuses.retain(|uid, _| desired.pods.contains_key(uid));
         self.unsent.retain(|uid| desired.pods.contains_key(uid));
         self.confirmed.retain(|uid| desired.pods.contains_key(uid));

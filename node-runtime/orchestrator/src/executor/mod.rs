@@ -3,6 +3,7 @@
 mod hooks;
 mod memory;
 mod observe;
+mod space;
 
 use k8s_openapi::api::core::v1 as core;
 use sha2::{Digest, Sha256};

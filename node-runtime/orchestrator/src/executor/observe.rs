@@ -49,6 +49,7 @@ impl<R: Runtime, H: Host> Executor<R, H> {
             pods_started: self.pods_started(desired, now),
             files: self.host.files(),
             on_disk: self.host.on_disk(),
+            evicted: self.memory.evicted.clone(),
             rules: self.memory.rules.clone(),
             node: Some(self.host.addresses()),
             gateways: self.config.gateways(),

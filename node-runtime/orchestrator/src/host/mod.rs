@@ -117,6 +117,14 @@ impl Node {
         }
     }
 
+    /// Pods run without this promise too.
+    fn protect_memory(&self) {
+        let parent = &self.config.cgroup_parent;
+        if let Err(error) = cgroup::protect(parent) {
+            tracing::warn!(%error, "memory of the pods in {parent} is not protected");
+        }
+    }
+
     fn make_volumes(&self, pod: &Pod) -> anyhow::Result<()> {
         for (name, v) in &pod.volumes {
             let at = self.volume(pod, name, v);
@@ -195,8 +203,13 @@ pub(crate) fn pod_run_dir(config: &Config, uid: &str) -> PathBuf {
     config.run_dir.join("pods").join(uid)
 }
 
-fn volumes_dir(config: &Config, uid: &str) -> PathBuf {
+pub(crate) fn volumes_dir(config: &Config, uid: &str) -> PathBuf {
     config.pods_dir.join(uid).join("volumes")
+}
+
+/// Writable layer of a container.
+pub(crate) fn layer_dir(config: &Config, uid: &str, container: &str) -> PathBuf {
+    config.pods_dir.join(uid).join("containers").join(container)
 }
 
 /// FIFOs of a container, by its id.
@@ -254,6 +267,7 @@ fn is_global(ip: &IpAddr) -> bool {
 impl Host for Node {
     async fn ensure_base(&mut self) -> anyhow::Result<()> {
         self.follow_name_servers();
+        self.protect_memory();
         Ok(links::ensure_base(self.config.gateway(), self.config.gateway6()).await?)
     }
 
@@ -305,6 +319,7 @@ impl Host for Node {
         self.files.insert(pod.uid.clone(), pod.files_hash);
         let group = spec::pod_cgroup(&self.config.cgroup_parent, &pod.uid);
         cgroup::make(&group, &cgroup::PodLimits::of(pod)).with_context(|| format!("limits of cgroup {group}"))?;
+        self.protect_memory();
         if !pod.host_network {
             let ns = self.netns(&pod.uid);
             links::create_pod(&ns, &pod.uid, &links::Addresses { ip, gateway: self.config.gateway(), ip6 }).await?;
@@ -320,6 +335,7 @@ impl Host for Node {
             volumes::remove_tree(&self.config.pods_dir.join(uid))?;
             self.files.remove(uid);
             cgroup::remove(&spec::pod_cgroup(&self.config.cgroup_parent, uid));
+            self.protect_memory();
         }
         if what == Teardown::Everything {
             for logs in fs::read_dir(&self.config.logs_dir).into_iter().flatten().flatten() {
@@ -352,7 +368,7 @@ impl Host for Node {
         let config = &self.config;
         let Sandbox { ip, ip6, .. } =
             self.sandboxes().remove(&pod.uid).ok_or_else(|| anyhow::anyhow!("the pod has no network"))?;
-        let layer = config.pods_dir.join(&pod.uid).join("containers").join(&container.name);
+        let layer = layer_dir(config, &pod.uid, &container.name);
         let rootfs = rootfs::prepare(&config.app_roots, &config.run_dir.join("apps"), &layer, container)?;
         let (stdout, stderr) = fifos(config, &pod.uid, id);
         let stdin = container.stdin.then(|| stdin_fifo(config, &pod.uid, id));
@@ -376,6 +392,7 @@ impl Host for Node {
             mounts: &mounts,
             termination: &termination,
             cgroup_parent: &config.cgroup_parent,
+            cgroup_v2: cgroup::is_v2(),
             arch: std::env::consts::ARCH,
             node_memory_bytes: self.memory_bytes,
             oom_score_least: self.oom_score_least,

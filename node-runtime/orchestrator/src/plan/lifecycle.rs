@@ -19,10 +19,18 @@ pub enum Course {
     Failed,
     /// It ran for longer than it may.
     DeadlineExceeded,
+    /// It took more than it may.
+    Evicted,
 }
+
+/// Time between SIGTERM and SIGKILL of evicted pods, as with the kubelet.
+const EVICTION_GRACE_SECS: u32 = 1;
 
 /// How far the pod has come. Pure, and the same for plan and status.
 pub fn course(pod: &Pod, observed: &Observed, now: f64) -> Course {
+    if observed.evicted.contains_key(&pod.uid) {
+        return Course::Evicted;
+    }
     if deadline(pod, observed).is_some_and(|at| now >= at) {
         return Course::DeadlineExceeded;
     }
@@ -103,7 +111,11 @@ fn delete(pod: &Pod, grace_secs: u32, observed: &Observed, now: f64, plan: &mut 
 
 /// The pod has come to its end: what still runs ends, containers and logs stay.
 fn finish(pod: &Pod, observed: &Observed, now: f64, plan: &mut Plan) {
-    let ended = end::pod(pod, pod.grace_secs, "the pod has come to its end", observed, now, plan);
+    let (grace_secs, why) = match observed.evicted.contains_key(&pod.uid) {
+        true => (pod.grace_secs.min(EVICTION_GRACE_SECS), "the pod is evicted"),
+        false => (pod.grace_secs, "the pod has come to its end"),
+    };
+    let ended = end::pod(pod, grace_secs, why, observed, now, plan);
     if ended && observed.sandboxes.contains_key(&pod.uid) {
         plan.actions.push(Action::TeardownPod { uid: pod.uid.clone(), what: Teardown::Finished });
     }

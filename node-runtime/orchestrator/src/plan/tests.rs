@@ -110,6 +110,28 @@ fn short(pod: &Pod, o: &Observed, now: f64) -> (String, Option<f64>) {
 }
 
 #[test]
+fn an_evicted_pod_ends_quickly_and_leaves_its_disk_space() {
+    let pod = pod_of(RestartPolicy::Always, "i:one a b");
+    for (states, since, want) in [
+        ("one=0 a=running b=running", None, "-a -b"),
+        ("one=0 a=running b=137", Some(99.5), "!a"),
+        ("one=0 a=running b=137", Some(90.0), "!a"),
+        ("one=0 a=143 b=137", None, "teardown:Finished"),
+    ] {
+        let mut o = seen(&pod, states);
+        o.evicted.insert(UID.into(), "too much".into());
+        let stopping = since.map(|since| Stopping { since, grace_secs: 30, hook: HookState::None, term_at: None });
+        o.containers.values_mut().filter(|c| c.state == State::Running).for_each(|c| c.stopping = stopping);
+        assert_eq!(short(&pod, &o, 100.0).0, want, "{states}");
+    }
+    let mut o = seen(&pod, "one=0 a=running b=137");
+    o.evicted.insert(UID.into(), "too much".into());
+    let late = Stopping { since: 98.0, grace_secs: 30, hook: HookState::None, term_at: Some(98.0) };
+    o.containers.get_mut(&id("a")).unwrap().stopping = Some(late);
+    assert_eq!(short(&pod, &o, 100.0).0, "xa", "a second is enough");
+}
+
+#[test]
 fn containers_start_in_their_order() {
     use RestartPolicy::*;
     for (policy, pod, states, want) in [

@@ -48,6 +48,8 @@ pub struct Place<'a> {
     pub termination: &'a Path,
     /// cgroup below which pods have theirs.
     pub cgroup_parent: &'a str,
+    /// Does the node have cgroup v2?
+    pub cgroup_v2: bool,
     /// `x86_64` or `aarch64`.
     pub arch: &'a str,
     /// Memory of the node in bytes.
@@ -120,7 +122,7 @@ fn linux(pod: &Pod, container: &Container, place: &Place<'_>) -> Value {
     let mut linux = json!({
         "namespaces": namespaces,
         "cgroupsPath": cgroup(place.cgroup_parent, &pod.uid, &container.name),
-        "resources": resources(container),
+        "resources": resources(container, place.cgroup_v2),
         "rootfsPropagation": "private",
     });
     if !pod.sysctls.is_empty() {
@@ -150,7 +152,7 @@ fn linux(pod: &Pod, container: &Container, place: &Place<'_>) -> Value {
 }
 
 /// cgroup v1 names; the OCI runtime converts them (`shares` to `cpu.weight`).
-fn resources(c: &Container) -> Value {
+fn resources(c: &Container, cgroup_v2: bool) -> Value {
     let r = &c.resources;
     let mut cpu = json!({"shares": cpu_shares(r.cpu_request_millis)});
     if let Some(millis) = r.cpu_limit_millis {
@@ -170,8 +172,11 @@ fn resources(c: &Container) -> Value {
         memory.insert("limit".into(), json!(bytes));
         memory.insert("swap".into(), json!(bytes));
     }
-    if r.memory_request_bytes > 0 {
-        // Becomes `memory.low`.
+    if cgroup_v2 {
+        // As the kubelet: what is requested is the container's own, and a
+        // container that needs more than it may goes as a whole.
+        out["unified"] = json!({"memory.min": r.memory_request_bytes.to_string(), "memory.oom.group": "1"});
+    } else if r.memory_request_bytes > 0 {
         memory.insert("reservation".into(), json!(r.memory_request_bytes));
     }
     if !memory.is_empty() {

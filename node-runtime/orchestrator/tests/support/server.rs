@@ -1,6 +1,6 @@
 //! The app of the test: one HTTP server without dependencies, so that it can
 //! be compiled to a single static file. With arguments it is something else:
-//! a program that ends, waits, asks for a file or eats memory.
+//! a program that ends, waits, asks for a file, eats memory or disk.
 use std::{
     fs,
     io::{Read, Write},
@@ -37,11 +37,20 @@ fn main() {
         }
         ["wait", path] => {
             fs::write(path, "x").expect("the path can be written");
-            loop {
-                sleep(Duration::from_secs(3600));
-            }
+            forever()
+        }
+        ["fill", path, mib] => {
+            let bytes = vec![1; mib.parse::<usize>().expect("a number") << 20];
+            fs::write(path, bytes).expect("the path can be written");
+            forever()
         }
         _ => serve(),
+    }
+}
+
+fn forever() -> ! {
+    loop {
+        sleep(Duration::from_secs(3600));
     }
 }
 
