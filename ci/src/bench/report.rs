@@ -68,6 +68,7 @@ fn heading(group: Group) -> &'static str {
         Group::Build => "Build time",
         Group::Boot => "Boot and memory",
         Group::Update => "Update",
+        Group::Pods => "Pods",
         Group::Report => "",
     }
 }

@@ -37,10 +37,12 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Orchestrator => {
             log();
+            name_process(c"skerry-orchestr");
             orchestrator()
         }
         Command::Updater => {
             log();
+            name_process(c"skerry-updater");
             skerry_updater::run(skerry_updater::Config::new(cli.root))
         }
         Command::Status { json } => status(cli.root, json),
@@ -51,6 +53,14 @@ fn main() -> ExitCode {
             eprintln!("skerry-node: {e:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Status documents tell processes apart by the name that the kernel has, 15
+/// characters at most; two of them are this program.
+fn name_process(name: &std::ffi::CStr) {
+    if let Err(e) = nix::sys::prctl::set_name(name) {
+        tracing::debug!("naming the process: {e}");
     }
 }
 
