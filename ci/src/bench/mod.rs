@@ -37,7 +37,7 @@ pub enum Group {
     Boot,
     /// Bytes of an update, and a node with little memory.
     Update,
-    /// Memory of pods and of what runs them.
+    /// What pods cost, in a guest and on this machine, beside podman.
     Pods,
     /// Nothing: only write the report again.
     Report,

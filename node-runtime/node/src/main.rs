@@ -2,7 +2,10 @@
 
 mod table;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 use skerry_formats::versioned::Document as _;
@@ -38,7 +41,7 @@ fn main() -> ExitCode {
         Command::Orchestrator => {
             log();
             name_process(c"skerry-orchestr");
-            orchestrator()
+            orchestrator(&cli.root)
         }
         Command::Updater => {
             log();
@@ -73,8 +76,9 @@ fn log() {
     tracing_subscriber::registry().with(lines).with(filter).init();
 }
 
-fn orchestrator() -> anyhow::Result<()> {
-    skerry_cluster::run(skerry_cluster::Config::default())
+fn orchestrator(root: &Path) -> anyhow::Result<()> {
+    use skerry_cluster::Config;
+    skerry_cluster::run(if root == Path::new("/") { Config::default() } else { Config::under(root) })
 }
 
 fn status(root: PathBuf, json: bool) -> anyhow::Result<()> {
