@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::{Lists, host::Host, starts::millis};
 
-/// Objects, each with this much in it.
+/// Objects.
 pub const OBJECTS: usize = 500;
+/// What is in each.
 pub const OBJECT_BYTES: usize = 1000;
 /// Watchers, each with a connection of its own.
 pub const WATCHERS: usize = 50;

@@ -36,11 +36,12 @@ type Events = Receiver<Result<(Instant, Value)>>;
 /// If one does not get Ready.
 pub fn measure(host: &Host) -> Result<Starts> {
     let events = follow(host)?;
-    let mut connection = host.connect()?;
     let mut out = Starts::default();
     for n in 1..=PODS {
         let name = format!("p{n}");
         let pod = workload::pod(&name);
+        // The API closes connections on which nothing is asked for long.
+        let mut connection = host.connect()?;
         let begun = Instant::now();
         connection.ask("POST", PODS_PATH, Some(&pod))?;
         let (running, ready) = states(&events, &name)?;
@@ -49,8 +50,6 @@ pub fn measure(host: &Host) -> Result<Starts> {
         if LOOKS.contains(&n) {
             sleep(SETTLE);
             out.looks.push(host.look()?.with(n)?);
-            // The API closes connections on which nothing is asked.
-            connection = host.connect()?;
         }
     }
     let bundle = host.bundles()?.into_iter().next().context("no container runs")?;
