@@ -2,6 +2,7 @@
 //! tests. It calls the real `skerry` program as a user would, boots its images
 //! under QEMU, serves updates with a real web server, and breaks things.
 
+pub mod api;
 pub mod apps;
 pub mod bench;
 pub mod collector;

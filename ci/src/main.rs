@@ -3,7 +3,10 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use skerry_ci::bench::Group;
+use skerry_ci::bench::{
+    Group,
+    pods::native::{self, Part},
+};
 
 /// Runs the demo and the benchmarks.
 #[derive(Debug, Parser)]
@@ -35,6 +38,15 @@ enum Command {
         #[arg(long, value_enum, value_name = "GROUP", value_delimiter = ',')]
         only: Vec<Group>,
     },
+    /// Measure a part in namespaces that `bench` made for it
+    #[command(hide = true)]
+    BenchPart {
+        /// Which
+        #[arg(value_enum)]
+        part: Part,
+        /// What it has to know, JSON
+        order: String,
+    },
 }
 
 fn main() -> ExitCode {
@@ -52,5 +64,6 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo { out } => skerry_ci::demo::run(&std::path::absolute(out)?),
         Command::Fixture => skerry_ci::fixture::Fixture::get().map(drop),
         Command::Bench { out, docs, only } => skerry_ci::bench::run(&std::path::absolute(out)?, &docs, &only),
+        Command::BenchPart { part, order } => native::child(part, &order),
     }
 }

@@ -142,6 +142,14 @@ impl Node {
         self.vm.as_ref().context("the power is off")?.inject_nmi().context("sending an interrupt")
     }
 
+    /// Bytes that were written to the disk since the last power-on.
+    ///
+    /// # Errors
+    /// If the power is off or QEMU does not tell.
+    pub fn disk_bytes_written(&self) -> Result<u64> {
+        self.vm.as_ref().context("the power is off")?.disk_bytes_written().context("counting the disk's writes")
+    }
+
     /// Set the network for the next power-on.
     pub fn set_network(&mut self, network: Network) {
         self.config.network = network;

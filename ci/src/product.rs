@@ -317,6 +317,11 @@ impl Product {
         self.tools.skerry(args.into_iter().chain(more)).map(drop)
     }
 
+    /// OCI layout of the app of a variant that was built.
+    pub fn layout(&self, variant: &Variant) -> PathBuf {
+        self.dir.join("specs").join(variant.name).join("hello-layout")
+    }
+
     /// Folder of a variant that was built.
     pub fn built(&self, variant: &Variant) -> PathBuf {
         self.dir.join("builds").join(variant.name)

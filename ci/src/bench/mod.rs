@@ -12,6 +12,7 @@ pub mod entry;
 pub mod image;
 pub mod mkosi;
 pub mod plot;
+pub mod pods;
 pub mod report;
 pub mod update;
 
@@ -36,13 +37,15 @@ pub enum Group {
     Boot,
     /// Bytes of an update, and a node with little memory.
     Update,
+    /// What pods cost, in a guest and on this machine, beside podman.
+    Pods,
     /// Nothing: only write the report again.
     Report,
 }
 
 impl Group {
     /// All that measure, in the order of the report; the longest is last.
-    pub const ALL: [Group; 4] = [Group::Image, Group::Boot, Group::Update, Group::Build];
+    pub const ALL: [Group; 5] = [Group::Image, Group::Boot, Group::Update, Group::Pods, Group::Build];
 
     /// Name of the option's value and of the file.
     pub fn name(self) -> &'static str {
@@ -51,6 +54,7 @@ impl Group {
             Group::Build => "build",
             Group::Boot => "boot",
             Group::Update => "update",
+            Group::Pods => "pods",
             Group::Report => "report",
         }
     }
@@ -80,6 +84,7 @@ pub fn run(out: &Path, docs: &Path, groups: &[Group]) -> Result<()> {
                 Group::Build => build::measure(&bed)?,
                 Group::Boot => boot::measure(&bed)?,
                 Group::Update => update::measure(&bed)?,
+                Group::Pods => pods::measure(&bed)?,
                 Group::Report => Vec::new(),
             };
             for entry in &mut entries {

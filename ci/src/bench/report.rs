@@ -41,9 +41,7 @@ fn page(results: &Results) -> String {
     machines(&mut out, results);
     for (group, entries) in results.iter().filter(|(_, e)| !e.is_empty()) {
         let _ = writeln!(out, "\n## {}\n", heading(*group));
-        if *group == Group::Boot {
-            emulated(&mut out, entries);
-        }
+        emulated(&mut out, *group, entries);
         let (main, rest): (Vec<&Entry>, Vec<&Entry>) = entries.iter().partition(|e| part_of(e).is_none());
         table(&mut out, &main);
         for prefix in PARTS {
@@ -68,6 +66,7 @@ fn heading(group: Group) -> &'static str {
         Group::Build => "Build time",
         Group::Boot => "Boot and memory",
         Group::Update => "Update",
+        Group::Pods => "Pods",
         Group::Report => "",
     }
 }
@@ -96,9 +95,17 @@ fn machines(out: &mut String, results: &Results) {
     }
 }
 
-fn emulated(out: &mut String, entries: &[Entry]) {
+fn emulated(out: &mut String, group: Group, entries: &[Entry]) {
+    let more = match group {
+        Group::Boot => ", shares of stages are shifted",
+        Group::Pods => "; those from the API's request on, and all that are named \"on this host\", are not emulated",
+        _ => return,
+    };
     if entries[0].machine.accel == "tcg" {
-        out.push_str("The guest is emulated instruction by instruction (TCG): times are several times longer than on hardware, shares of stages are shifted.\n\n");
+        let _ = writeln!(
+            out,
+            "The guest is emulated instruction by instruction (TCG): times are several times longer than on hardware{more}.\n"
+        );
     }
 }
 
@@ -135,8 +142,9 @@ fn parts(out: &mut String, prefix: &str, entries: &[&Entry]) {
     }
 }
 
+/// One decimal, two of what would be nearly nothing otherwise.
 fn figure(value: f64, unit: &str) -> String {
-    format!("{value:.1} {unit}")
+    if value != 0.0 && value.abs() < 1.0 { format!("{value:.2} {unit}") } else { format!("{value:.1} {unit}") }
 }
 
 /// Text that cannot end a table cell.

@@ -163,9 +163,9 @@ pub struct NodeStatus {
     /// (`/proc/meminfo`), `modules` (`/proc/modules`), `kept_free` (the kernel's
     /// own reserve, `vm.min_free_kbytes`). A figure that is not known is left out.
     pub memory: BTreeMap<String, u64>,
-    /// Memory of processes by name, all of one name together, the largest only.
+    /// What processes use, by name, all of one name together, the largest only.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub processes: BTreeMap<String, ProcessMemory>,
+    pub processes: BTreeMap<String, ProcessUse>,
     /// The updater's document; `None`: not there or unreadable.
     pub updater: Option<UpdaterStatus>,
     /// The orchestrator's document; `None`: not there or unreadable.
@@ -193,9 +193,9 @@ impl Document for ApiStatus {
     const VERSION: u32 = 1;
 }
 
-/// Memory of all processes of one name.
+/// Memory and processor time of all processes of one name.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProcessMemory {
+pub struct ProcessUse {
     /// How many there are.
     pub count: u32,
     /// Resident bytes; shared pages count in every process.
@@ -206,6 +206,9 @@ pub struct ProcessMemory {
     /// where the kernel does not let the reader see it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pss_bytes: Option<u64>,
+    /// Processor time that those who run now have used.
+    #[serde(default)]
+    pub cpu_millis: u64,
 }
 
 impl Document for NodeStatus {

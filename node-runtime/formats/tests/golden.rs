@@ -127,9 +127,15 @@ fn node_status() -> NodeStatus {
         processes: [
             (
                 "containerd".to_owned(),
-                ProcessMemory { count: 1, rss_bytes: 40 << 20, anon_bytes: 15 << 20, pss_bytes: Some(39 << 20) },
+                ProcessUse {
+                    count: 1,
+                    rss_bytes: 40 << 20,
+                    anon_bytes: 15 << 20,
+                    pss_bytes: Some(39 << 20),
+                    cpu_millis: 2500,
+                },
             ),
-            ("shim".to_owned(), ProcessMemory { count: 2, rss_bytes: 6 << 20, anon_bytes: 2 << 20, pss_bytes: None }),
+            ("shim".to_owned(), ProcessUse { count: 2, rss_bytes: 6 << 20, anon_bytes: 2 << 20, ..Default::default() }),
         ]
         .into(),
         updater: Some(updater_status()),

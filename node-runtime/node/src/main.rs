@@ -2,7 +2,10 @@
 
 mod table;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 use skerry_formats::versioned::Document as _;
@@ -37,10 +40,12 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Orchestrator => {
             log();
-            orchestrator()
+            name_process(c"skerry-orchestr");
+            orchestrator(&cli.root)
         }
         Command::Updater => {
             log();
+            name_process(c"skerry-updater");
             skerry_updater::run(skerry_updater::Config::new(cli.root))
         }
         Command::Status { json } => status(cli.root, json),
@@ -54,6 +59,14 @@ fn main() -> ExitCode {
     }
 }
 
+/// Status documents tell processes apart by the name that the kernel has, 15
+/// characters at most; two of them are this program.
+fn name_process(name: &std::ffi::CStr) {
+    if let Err(e) = nix::sys::prctl::set_name(name) {
+        tracing::debug!("naming the process: {e}");
+    }
+}
+
 /// Log to stderr, which is the journal on the node; it adds the time itself.
 fn log() {
     use tracing_subscriber::{filter::Targets, prelude::*};
@@ -63,8 +76,9 @@ fn log() {
     tracing_subscriber::registry().with(lines).with(filter).init();
 }
 
-fn orchestrator() -> anyhow::Result<()> {
-    skerry_cluster::run(skerry_cluster::Config::default())
+fn orchestrator(root: &Path) -> anyhow::Result<()> {
+    use skerry_cluster::Config;
+    skerry_cluster::run(if root == Path::new("/") { Config::default() } else { Config::under(root) })
 }
 
 fn status(root: PathBuf, json: bool) -> anyhow::Result<()> {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use skerry_formats::status::{NodeStatus, OrchestratorStatus, ProcessMemory, Progress, ReleaseRef, UpdaterStatus};
+use skerry_formats::status::{NodeStatus, OrchestratorStatus, ProcessUse, Progress, ReleaseRef, UpdaterStatus};
 
 /// Width of the progress bar in characters.
 const BAR_WIDTH: u64 = 24;
@@ -38,10 +38,10 @@ pub fn render(s: &NodeStatus) -> String {
 }
 
 /// The largest processes, MiB resident.
-fn processes(all: &BTreeMap<String, ProcessMemory>) -> String {
+fn processes(all: &BTreeMap<String, ProcessUse>) -> String {
     let mut sorted: Vec<_> = all.iter().collect();
     sorted.sort_by_key(|(_, m)| std::cmp::Reverse(m.rss_bytes));
-    let one = |(name, m): &(&String, &ProcessMemory)| format!("{name} {}", m.rss_bytes.div_ceil(1 << 20));
+    let one = |(name, m): &(&String, &ProcessUse)| format!("{name} {}", m.rss_bytes.div_ceil(1 << 20));
     sorted.iter().take(PROCESSES_SHOWN).map(one).collect::<Vec<_>>().join(", ")
 }
 
@@ -171,8 +171,7 @@ mod tests {
     fn the_largest_processes_come_first() {
         let mut s = status();
         for (i, name) in ["a", "b", "c", "d", "e", "f", "g"].into_iter().enumerate() {
-            s.processes
-                .insert(name.into(), ProcessMemory { count: 1, rss_bytes: (i as u64) << 20, ..Default::default() });
+            s.processes.insert(name.into(), ProcessUse { count: 1, rss_bytes: (i as u64) << 20, ..Default::default() });
         }
         assert!(render(&s).contains("processes     g 6, f 5, e 4, d 3, c 2, b 1\n"), "{}", render(&s));
     }

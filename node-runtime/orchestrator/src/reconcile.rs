@@ -298,6 +298,8 @@ impl<R: Runtime, H: Host> Loop<R, H> {
         }
         for action in &plan.actions {
             self.executor.execute(action, &self.desired, clock::boottime_secs()).await.map_err(|e| e.to_string())?;
+            // Fifty pods at once take a slow box minutes; that is no standstill.
+            tell("WATCHDOG=1");
         }
         Ok(None)
     }

@@ -12,6 +12,9 @@ use super::{Accel, Console, DiskCache, Firmware, Network, VmConfig};
 /// QEMU for x86-64.
 pub const QEMU: &str = "qemu-system-x86_64";
 
+/// Name of the guest's disk.
+pub const DISK: &str = "disk0";
+
 /// Name of the guest's network card.
 pub const NIC: &str = "nic0";
 
@@ -75,7 +78,7 @@ fn args(config: &VmConfig, firmware: &Firmware, vars: &Path) -> Vec<OsString> {
         &format!("virtio-net-pci,netdev=net0,romfile=,id={NIC}"),
     ]);
     add(&["-netdev", &netdev(config)]);
-    args.extend(drive("disk0", &config.disk, config.disk_cache));
+    args.extend(drive(DISK, &config.disk, config.disk_cache));
     if let Some(other) = &config.other_disk {
         args.extend(drive("disk1", other, config.disk_cache));
     }

@@ -223,11 +223,7 @@ impl Vm {
     /// # Errors
     /// If QEMU cannot be reached or refuses.
     pub fn plug(&self, up: bool) -> std::io::Result<()> {
-        qmp::execute(
-            &self.control.path().join(CONTROL),
-            "set_link",
-            serde_json::json!({"name": command::NIC, "up": up}),
-        )
+        self.execute("set_link", serde_json::json!({"name": command::NIC, "up": up})).map(drop)
     }
 
     /// Send a non-maskable interrupt: a kernel that was told to panics.
@@ -235,7 +231,22 @@ impl Vm {
     /// # Errors
     /// If QEMU cannot be reached or refuses.
     pub fn inject_nmi(&self) -> std::io::Result<()> {
-        qmp::execute(&self.control.path().join(CONTROL), "inject-nmi", serde_json::json!({}))
+        self.execute("inject-nmi", serde_json::json!({})).map(drop)
+    }
+
+    /// Bytes that the guest has written to its disk since it was powered on.
+    ///
+    /// # Errors
+    /// If QEMU cannot be reached or does not tell.
+    pub fn disk_bytes_written(&self) -> std::io::Result<u64> {
+        let all = self.execute("query-blockstats", serde_json::json!({}))?;
+        let disk = all.as_array().and_then(|a| a.iter().find(|d| d["device"] == command::DISK));
+        let bytes = disk.and_then(|d| d["stats"]["wr_bytes"].as_u64());
+        bytes.ok_or_else(|| std::io::Error::other(format!("QEMU tells no writes of the disk: {all}")))
+    }
+
+    fn execute(&self, name: &str, arguments: serde_json::Value) -> std::io::Result<serde_json::Value> {
+        qmp::execute(&self.control.path().join(CONTROL), name, arguments)
     }
 
     /// Press the reset button.

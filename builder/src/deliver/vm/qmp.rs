@@ -1,5 +1,5 @@
 //! QEMU's machine protocol, as far as it is needed: plug the network cable in
-//! and out, interrupt the processor.
+//! and out, interrupt the processor, count what was written.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -11,11 +11,11 @@ use std::{
 /// QEMU answers within milliseconds; a busy machine takes longer.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
-/// Run one command.
+/// Run one command; what it returns.
 ///
 /// # Errors
 /// If QEMU cannot be reached, or refuses; with its own words.
-pub fn execute(socket: &Path, name: &str, arguments: serde_json::Value) -> std::io::Result<()> {
+pub fn execute(socket: &Path, name: &str, arguments: serde_json::Value) -> std::io::Result<serde_json::Value> {
     let stream = connect(socket)?;
     stream.set_read_timeout(Some(ANSWER_MAX))?;
     let mut reader = BufReader::new(stream.try_clone()?);
@@ -38,20 +38,24 @@ fn connect(socket: &Path) -> std::io::Result<UnixStream> {
     }
 }
 
-fn request(writer: &mut impl Write, reader: &mut impl BufRead, message: &serde_json::Value) -> std::io::Result<()> {
+fn request(
+    writer: &mut impl Write,
+    reader: &mut impl BufRead,
+    message: &serde_json::Value,
+) -> std::io::Result<serde_json::Value> {
     writeln!(writer, "{message}")?;
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line)? == 0 {
             return Err(std::io::Error::other("QEMU closed its control socket"));
         }
-        let answer: serde_json::Value = serde_json::from_str(&line)?;
+        let mut answer: serde_json::Value = serde_json::from_str(&line)?;
         if let Some(error) = answer.get("error") {
             return Err(std::io::Error::other(format!("QEMU refuses {message}: {error}")));
         }
         // Everything else on the socket is an event.
-        if answer.get("return").is_some() {
-            return Ok(());
+        if let Some(value) = answer.get_mut("return") {
+            return Ok(value.take());
         }
     }
 }
