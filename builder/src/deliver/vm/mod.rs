@@ -254,7 +254,7 @@ impl Vm {
     /// # Errors
     /// If QEMU cannot be reached or refuses.
     pub fn reset(&self) -> std::io::Result<()> {
-        qmp::execute(&self.control.path().join(CONTROL), "system_reset", serde_json::json!({}))
+        self.execute("system_reset", serde_json::json!({})).map(drop)
     }
 
     /// When QEMU was started.

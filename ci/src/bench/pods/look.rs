@@ -127,6 +127,7 @@ mod tests {
             .into(),
             updater: None,
             orchestrator: None,
+            api: None,
             boot: Default::default(),
         }
     }

@@ -172,6 +172,7 @@ fn node_config() -> NodeConfig {
         health: HealthConfig { timeout_secs: 60, stable_secs: 5, checks: vec![] },
         status_listen: None,
         api: Some(ApiConfig { listen: LISTEN.into(), tokens: vec![token] }),
+        images: Default::default(),
         reserved: Reserved { memory_bytes: 0, cpu_millis: 0 },
         apps: vec![BakedApp {
             name: "hello".into(),
