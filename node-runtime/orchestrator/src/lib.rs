@@ -11,6 +11,7 @@
 //! restarts, and are found again by their labels. Nothing is remembered that
 //! cannot be read back, except what may be forgotten.
 
+mod apparmor;
 pub mod attach;
 mod cgroup;
 pub mod config;

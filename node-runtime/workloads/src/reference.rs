@@ -25,7 +25,15 @@ pub fn reference() -> String {
          node.\n\n\
          Pods must pass the Pod Security Standard of their namespace (labels \
          `pod-security.kubernetes.io/enforce`, `warn`, `audit`), by default `restricted`, version {VERSION}. \
-         Workloads whose pods would not pass are taken with a warning by the API and refused when an image is built.\n",
+         Workloads whose pods would not pass are taken with a warning by the API and refused when an image is built.\n\n\
+         Resources: requests and limits of CPU and memory are the containers' and pods' cgroups (`cpu.weight`, \
+         `cpu.max`, `memory.max`; requested memory is protected by `memory.min`), with 1024 processes a container. \
+         A pod whose writable layers, logs and emptyDirs take more than its `ephemeral-storage` limits, or an emptyDir \
+         on the disk more than its `sizeLimit`, is evicted. A claim's size holds: writes above it fail (EDQUOT), \
+         unless its events say `CapacityNotEnforced`.\n\n\
+         AppArmor: `Localhost` takes a profile that is loaded on the node; without it the container does not start \
+         (`CreateContainerError`). The node brings no profiles: `RuntimeDefault` is the profile \
+         `cri-containerd.apparmor.d` where somebody loaded that, else none.\n",
         crate::OBJECT_BYTES_MAX,
         crate::FILE_BYTES_MAX,
     );

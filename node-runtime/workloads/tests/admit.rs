@@ -109,6 +109,16 @@ fn pods() {
                 "supported values: \"RuntimeDefault\", \"Unconfined\"",
             ),
             (
+                pod(json!({"securityContext": {"appArmorProfile": {"type": "Localhost"}}})),
+                "spec.securityContext.appArmorProfile.localhostProfile",
+                "must be set when AppArmor type is Localhost",
+            ),
+            (
+                pod(json!({"securityContext": {"appArmorProfile": {"type": "Unconfined", "localhostProfile": "x"}}})),
+                "spec.securityContext.appArmorProfile.localhostProfile",
+                "can only be set when AppArmor type is Localhost",
+            ),
+            (
                 pod(json!({"volumes": [{"name": "v", "nfs": {"server": "s", "path": "/"}}]})),
                 "spec.volumes[0].nfs",
                 "not supported on this node",

@@ -7,8 +7,8 @@ use k8s_openapi::{api::core::v1 as core, apimachinery::pkg::util::intstr::IntOrS
 use skerry_workloads::quantity;
 
 use super::{
-    CREATING, Check, Container, Hook, HttpGet, Pod, Probe, Resources, Role, Seccomp, VolumeMount, Waiting, environment,
-    pods::Sources,
+    AppArmor, CREATING, Check, Container, Hook, HttpGet, Pod, Probe, Resources, Role, Seccomp, VolumeMount, Waiting,
+    environment, pods::Sources,
 };
 use crate::input::{Image, ImageState};
 
@@ -48,6 +48,7 @@ pub(super) fn resolve(
     groups.extend(psc.fs_group.map(id));
     let privileged = sc.privileged.unwrap_or(false);
     let seccomp = sc.seccomp_profile.as_ref().or(psc.seccomp_profile.as_ref()).map(|s| s.type_.as_str());
+    let apparmor = sc.app_armor_profile.as_ref().or(psc.app_armor_profile.as_ref());
     let probe = |p: &Option<core::Probe>| p.as_ref().map(|p| probe(p, &ports)).transpose().map_err(config_error);
     let hook = |h: Option<&core::LifecycleHandler>| h.map(|h| hook(h, &ports)).transpose().map_err(config_error);
     let life = c.lifecycle.as_ref();
@@ -77,6 +78,7 @@ pub(super) fn resolve(
         } else {
             Seccomp::RuntimeDefault
         },
+        apparmor: self::apparmor(apparmor, privileged),
         resources: resources(c),
         mounts: c.volume_mounts.iter().flatten().map(mount).collect(),
         startup: probe(&c.startup_probe)?,
@@ -180,6 +182,16 @@ fn arguments(c: &core::Container, image: &Image) -> Result<Vec<String>, Waiting>
         return Err(Waiting { reason: "CreateContainerError".into(), message });
     }
     Ok(all)
+}
+
+/// Privileged containers have no profile but one that they ask for by name.
+fn apparmor(profile: Option<&core::AppArmorProfile>, privileged: bool) -> AppArmor {
+    match profile.map(|p| (p.type_.as_str(), p.localhost_profile.as_deref())) {
+        Some(("Localhost", name)) => AppArmor::Localhost(name.unwrap_or_default().into()),
+        Some(("Unconfined", _)) => AppArmor::Unconfined,
+        _ if privileged => AppArmor::Unconfined,
+        _ => AppArmor::RuntimeDefault,
+    }
 }
 
 /// Limits and requests; a request that is not given equals the limit.

@@ -199,6 +199,8 @@ pub struct Container {
     pub capabilities: Vec<String>,
     /// System call filter.
     pub seccomp: Seccomp,
+    /// AppArmor profile.
+    pub apparmor: AppArmor,
     /// Limits and requests.
     pub resources: Resources,
     /// Named ports.
@@ -244,6 +246,18 @@ pub enum Seccomp {
     /// The default profile.
     #[default]
     RuntimeDefault,
+    /// None.
+    Unconfined,
+}
+
+/// AppArmor profile of a container, where the kernel has AppArmor.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum AppArmor {
+    /// The default one, if it is loaded.
+    #[default]
+    RuntimeDefault,
+    /// One that is loaded on the node.
+    Localhost(String),
     /// None.
     Unconfined,
 }

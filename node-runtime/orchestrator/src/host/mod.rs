@@ -18,7 +18,7 @@ use anyhow::Context;
 use skerry_platform::{durable, netns, resolv};
 
 use crate::{
-    cgroup,
+    apparmor, cgroup,
     config::Config,
     containerd::NewContainer,
     desired::{Container, Pod, Volume},
@@ -368,6 +368,7 @@ impl Host for Node {
         let config = &self.config;
         let Sandbox { ip, ip6, .. } =
             self.sandboxes().remove(&pod.uid).ok_or_else(|| anyhow::anyhow!("the pod has no network"))?;
+        let apparmor = apparmor::profile(&container.apparmor)?;
         let layer = layer_dir(config, &pod.uid, &container.name);
         let rootfs = rootfs::prepare(&config.app_roots, &config.run_dir.join("apps"), &layer, container)?;
         let (stdout, stderr) = fifos(config, &pod.uid, id);
@@ -392,6 +393,7 @@ impl Host for Node {
             mounts: &mounts,
             termination: &termination,
             cgroup_parent: &config.cgroup_parent,
+            apparmor: apparmor.as_deref(),
             cgroup_v2: cgroup::is_v2(),
             arch: std::env::consts::ARCH,
             node_memory_bytes: self.memory_bytes,

@@ -48,6 +48,8 @@ pub struct Place<'a> {
     pub termination: &'a Path,
     /// cgroup below which pods have theirs.
     pub cgroup_parent: &'a str,
+    /// AppArmor profile of the process.
+    pub apparmor: Option<&'a str>,
     /// Does the node have cgroup v2?
     pub cgroup_v2: bool,
     /// `x86_64` or `aarch64`.
@@ -93,6 +95,9 @@ pub fn build(pod: &Pod, container: &Container, place: &Place<'_>) -> Value {
         "mounts": mounts(pod, container, place),
         "linux": linux(pod, container, place),
     });
+    if let Some(profile) = place.apparmor {
+        spec["process"]["apparmorProfile"] = json!(profile);
+    }
     if !pod.host_network {
         spec["hostname"] = json!(pod.hostname);
     }

@@ -48,6 +48,7 @@ fn spec_of(yaml: &str, arch: &str) -> Value {
         node_memory_bytes: 1 << 30,
         oom_score_least: -1000,
         cgroup_parent: "/pods",
+        apparmor: None,
         cgroup_v2: true,
         arch,
     };

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     names::{self, Form},
-    probe,
+    pod, probe,
 };
 use crate::{cause::Causes, quantity};
 
@@ -288,6 +288,9 @@ pub(super) fn relative(path: &str, field: String, out: &mut Causes) {
 }
 
 fn security(sc: &SecurityContext, field: &str, out: &mut Causes) {
+    if let Some(p) = &sc.app_armor_profile {
+        pod::apparmor(p, &format!("{field}.appArmorProfile"), out);
+    }
     let privileged = sc.privileged == Some(true);
     let added = || sc.capabilities.iter().flat_map(|c| c.add.iter().flatten());
     if sc.allow_privilege_escalation == Some(false) {

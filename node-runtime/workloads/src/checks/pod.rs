@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSecurityContext, PodSpec, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{AppArmorProfile, Container, Pod, PodSecurityContext, PodSpec, PodTemplateSpec};
 use serde_json::Value;
 
 use super::{
@@ -171,12 +171,33 @@ fn security(sc: &PodSecurityContext, spec: &PodSpec, field: &str, out: &mut Caus
             out.invalid(here, s.name.as_str(), "may not be specified when 'hostIPC' is true");
         }
     }
-    for (name, profile) in [
-        ("seccompProfile", sc.seccomp_profile.as_ref().map(|p| p.type_.as_str())),
-        ("appArmorProfile", sc.app_armor_profile.as_ref().map(|p| p.type_.as_str())),
-    ] {
-        if profile == Some("") {
-            out.required(format!("{field}.{name}.type"), "");
+    if sc.seccomp_profile.as_ref().is_some_and(|p| p.type_.is_empty()) {
+        out.required(format!("{field}.seccompProfile.type"), "");
+    }
+    if let Some(p) = &sc.app_armor_profile {
+        apparmor(p, &format!("{field}.appArmorProfile"), out);
+    }
+}
+
+/// Longest name of a profile.
+const APPARMOR_NAME_MAX: usize = 4095;
+
+/// Type and name of an AppArmor profile.
+pub(super) fn apparmor(p: &AppArmorProfile, field: &str, out: &mut Causes) {
+    let name = p.localhost_profile.as_deref();
+    let here = format!("{field}.localhostProfile");
+    match (p.type_.as_str(), name) {
+        ("", _) => out.required(format!("{field}.type"), "type is required when appArmorProfile is set"),
+        ("Localhost", None | Some("")) => {
+            out.required(here, "must be set when AppArmor type is Localhost");
         }
+        ("Localhost", Some(name)) if name.trim() != name => {
+            out.invalid(here, name, "must not be padded with whitespace")
+        }
+        ("Localhost", Some(name)) if name.len() > APPARMOR_NAME_MAX => {
+            out.invalid(here, name, format!("must be no more than {APPARMOR_NAME_MAX} bytes"));
+        }
+        ("Localhost", Some(_)) | (_, None) => {}
+        (_, Some(_)) => out.invalid(here, name, "can only be set when AppArmor type is Localhost"),
     }
 }

@@ -7,10 +7,8 @@ pub(super) const SECCOMP: Shape = Obj(&[
     ("type", OneOf(&["RuntimeDefault", "Unconfined"])),
     ("localhostProfile", Refused("profiles cannot be put on the node; use type RuntimeDefault")),
 ]);
-pub(super) const APPARMOR: Shape = Obj(&[
-    ("type", OneOf(&["RuntimeDefault", "Unconfined"])),
-    ("localhostProfile", Refused("profiles cannot be put on the node; use type RuntimeDefault")),
-]);
+pub(super) const APPARMOR: Shape =
+    Obj(&[("type", OneOf(&["RuntimeDefault", "Localhost", "Unconfined"])), ("localhostProfile", Str)]);
 pub(super) const SELINUX: Shape = Refused("the node's kernel runs without SELinux");
 pub(super) const WINDOWS: Shape = Refused("the node runs Linux");
 
