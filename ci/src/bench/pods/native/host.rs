@@ -136,6 +136,9 @@ pub fn enter() -> Result<()> {
     if Path::new("/sys/fs/cgroup/unified").exists() {
         let _ = run(Command::new("umount").args(["-l", "/sys/fs/cgroup/unified"]));
     }
+    // Shims make their sockets there whatever containerd's folders are.
+    fs::create_dir_all("/run/containerd").context("making /run/containerd")?;
+    run(Command::new("mount").args(["-t", "tmpfs", "tmpfs", "/run/containerd"]))?;
     run(Command::new("ip").args(["link", "set", "lo", "up"])).map(drop)
 }
 

@@ -121,10 +121,27 @@ pub fn part<T: DeserializeOwned>(bed: &Bed, part: Part, rest: Duration) -> Resul
     command.arg(std::env::current_exe().context("finding this program")?);
     let status = command.args(["bench-part", &name, &serde_json::to_string(&order)?]).status();
     let status = status.context("starting unshare")?;
+    remove_cgroups(dir.path());
     ensure!(status.success(), "measuring {name} ended with {status}");
     let path = dir.path().join(RESULT);
     let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
     serde_json::from_slice(&bytes).with_context(|| format!("reading {}", path.display()))
+}
+
+/// Pods' cgroups outlive their processes; they are named like the folder.
+fn remove_cgroups(dir: &Path) {
+    fn remove(dir: &Path) {
+        let inner = fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).filter(|p| p.is_dir());
+        inner.for_each(|d| remove(&d));
+        // One that is in use stays.
+        let _ = fs::remove_dir(dir);
+    }
+    let name = dir.file_name().unwrap_or_default();
+    let root = Path::new("/sys/fs/cgroup");
+    let hierarchies = fs::read_dir(root).into_iter().flatten().flatten().map(|e| e.path());
+    for at in hierarchies.chain([root.to_owned()]).map(|h| h.join(name)).filter(|p| p.is_dir()) {
+        remove(&at);
+    }
 }
 
 /// containerd as it is in the image: the package that the lock names, unpacked
