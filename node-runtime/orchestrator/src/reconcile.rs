@@ -1,7 +1,12 @@
 //! The loop: observe, plan, act, until nothing is left; then wait for an
 //! event, a probe or the time.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use skerry_formats::{baked::NodeConfig, versioned::Document};
@@ -21,7 +26,7 @@ use crate::{
     input::{Input, Output},
     logs::{Live, Logs},
     observed::Observed,
-    plan::plan,
+    plan::{Action, plan},
     probes::{Attempt, ExecFn, Prober},
     status,
 };
@@ -35,6 +40,10 @@ const RULES_REFRESH_SECS: f64 = 60.0;
 /// Rounds of observe, plan, act without a pause. More means that something
 /// undoes what is done; then it goes on at a walking pace.
 const ROUNDS_MAX: usize = 12;
+/// After this time a pass is broken off, so that what came of it is told and
+/// what is new is heard; the next one goes on at once. Fifty pods take a slow
+/// box minutes.
+const PASS_MAX: Duration = Duration::from_secs(1);
 /// Pause after rounds that did not come to rest, and while containerd is down.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -157,6 +166,9 @@ impl<R: Runtime, H: Host> Loop<R, H> {
         let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
         let mut ready_sent = false;
         loop {
+            if self.input.has_changed().unwrap_or(false) {
+                self.take_input();
+            }
             let pause = self.converge().await;
             self.publish();
             self.hand_out();
@@ -255,8 +267,8 @@ impl<R: Runtime, H: Host> Loop<R, H> {
         Ok(())
     }
 
-    /// Observe, plan and act until there is nothing to do. Returns how long to
-    /// wait at most.
+    /// Observe, plan and act until there is nothing to do, or for [`PASS_MAX`].
+    /// Returns how long to wait at most.
     async fn converge(&mut self) -> Duration {
         if let Err(e) = self.executor.host.ensure_base().await {
             let text = format!("node network: {e:#}");
@@ -270,9 +282,11 @@ impl<R: Runtime, H: Host> Loop<R, H> {
             self.rules_at = now;
         }
         self.executor.measure(&self.desired, now);
+        let end = Instant::now() + PASS_MAX;
         for _ in 0..ROUNDS_MAX {
-            match self.round().await {
+            match self.round(end).await {
                 Ok(Some(pause)) => return pause,
+                Ok(None) if Instant::now() >= end => return Duration::ZERO,
                 Ok(None) => {}
                 Err(e) => {
                     if self.containerd_error.as_ref() != Some(&e) {
@@ -286,8 +300,9 @@ impl<R: Runtime, H: Host> Loop<R, H> {
         PAUSE
     }
 
-    /// One round; `Some`: nothing to do before this time has passed.
-    async fn round(&mut self) -> Result<Option<Duration>, String> {
+    /// One round, at most until `end` and one action; `Some`: nothing to do
+    /// before this time has passed.
+    async fn round(&mut self, end: Instant) -> Result<Option<Duration>, String> {
         let now = clock::boottime_secs();
         self.observed = self.executor.observe(&self.desired, now).await.map_err(|e| e.to_string())?;
         self.containerd_error = None;
@@ -298,8 +313,12 @@ impl<R: Runtime, H: Host> Loop<R, H> {
         }
         for action in &plan.actions {
             self.executor.execute(action, &self.desired, clock::boottime_secs()).await.map_err(|e| e.to_string())?;
-            // Fifty pods at once take a slow box minutes; that is no standstill.
+            // What is slow is no standstill.
             tell("WATCHDOG=1");
+            // Rules come first in every plan; they alone are no progress.
+            if Instant::now() >= end && !matches!(action, Action::ApplyRules(_)) {
+                break;
+            }
         }
         Ok(None)
     }
