@@ -55,14 +55,12 @@ pub(crate) fn excess(pod: &Pod, usage: &Usage) -> Option<String> {
     })
 }
 
-/// Bytes as people write them, exactly.
+/// Bytes as people write them: exactly, and in the unit that takes least room.
 fn quantity(bytes: u64) -> String {
-    for (unit, size) in [("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10), ("G", 1_000_000_000), ("M", 1_000_000)] {
-        if bytes > 0 && bytes.is_multiple_of(size) {
-            return format!("{}{unit}", bytes / size);
-        }
-    }
-    bytes.to_string()
+    let units = [("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10), ("G", 1_000_000_000), ("M", 1_000_000)];
+    let fitting = units.iter().filter(|(_, size)| bytes > 0 && bytes.is_multiple_of(*size));
+    let texts = fitting.map(|(unit, size)| format!("{}{unit}", bytes / size));
+    texts.min_by_key(String::len).unwrap_or_else(|| bytes.to_string())
 }
 
 #[cfg(test)]

@@ -113,7 +113,7 @@ fn short(pod: &Pod, o: &Observed, now: f64) -> (String, Option<f64>) {
 fn an_evicted_pod_ends_quickly_and_leaves_its_disk_space() {
     let pod = pod_of(RestartPolicy::Always, "i:one a b");
     for (states, since, want) in [
-        ("one=0 a=running b=running", None, "-a -b"),
+        ("one=0 a=running b=137", None, "-a"),
         ("one=0 a=running b=137", Some(99.5), "!a"),
         ("one=0 a=running b=137", Some(90.0), "!a"),
         ("one=0 a=143 b=137", None, "teardown:Finished"),
