@@ -179,7 +179,7 @@ async fn copy(copier: Arc<Copier>, mut stopped: watch::Receiver<bool>) {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::{fs, io::Write, time::Duration};
+    use std::{fs, io::Write};
 
     use super::*;
     use crate::logs::make_fifo;
@@ -290,20 +290,14 @@ mod tests {
             let chunk = [b"0123456789".repeat(99), vec![b'\n']].concat();
             (0..20_000).for_each(|_| app.write_all(&chunk).unwrap());
         });
-        let (mut turns, mut elsewhere, began) = (0, Duration::ZERO, Instant::now());
+        let mut turns = 0;
         while !writer.is_finished() {
-            // What is left of the thread while pieces are copied.
-            let here = Instant::now();
-            while here.elapsed() < Duration::from_micros(100) {}
-            elsewhere += here.elapsed();
             tokio::task::yield_now().await;
             turns += 1;
         }
-        let all = began.elapsed();
         writer.join().unwrap();
         b.logs.stop("x");
         assert!(turns > 100, "{turns} turns during 20 MB");
-        assert!(elsewhere > all / 2, "{elsewhere:?} of {all:?} for others");
         assert!(fs::metadata(b.dir.path().join("logs/p/c/0.log.1")).unwrap().len() >= 10 << 20);
     }
 }
